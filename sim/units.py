@@ -1,0 +1,176 @@
+"""Quantities: parsed from text, printed for people, and the only place where floats meet chain integers.
+
+Chain integers are WAD (1e18 = 1). Prices, sizes, strikes and marks are multiples of the quantum 1e-9.
+Floats become integers by exact binary-to-decimal conversion followed by one stated rounding, so the
+same float gives the same integer on every machine.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from fractions import Fraction
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator
+
+WAD: Final = 10**18
+QUANTUM: Final = 10**9
+YEAR: Final = 31_536_000
+
+_TIME_UNITS: Final = {
+    "s": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3_600,
+    "d": 86_400,
+    "w": 604_800,
+    "y": YEAR,
+}
+_SCALES: Final = {"": 1, "k": 10**3, "m": 10**6, "bn": 10**9}
+_NUMBER: Final = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_PERCENT: Final = re.compile(rf"^({_NUMBER})\s*(%|bp)$")
+_DURATION: Final = re.compile(rf"^({_NUMBER})\s*(s|min|m|h|d|w|y)$")
+_MONEY: Final = re.compile(rf"^({_NUMBER})\s*(bn|m|k)?\s*([A-Z][A-Z0-9]{{1,9}})?$")
+_RATE: Final = re.compile(rf"^({_NUMBER})\s*/\s*(h|d|w|y)$")
+
+
+def to_wad(value: float | int | Fraction) -> int:
+    """Return `value` in WAD, rounded half to even."""
+    return round(_exact(value) * WAD)
+
+
+def to_quanta(value: float | int | Fraction) -> int:
+    """Return `value` in WAD, rounded half to even to a multiple of 1e-9."""
+    return round(_exact(value) * QUANTUM) * (WAD // QUANTUM)
+
+
+def from_wad(value: int) -> float:
+    """Return the float nearest to a WAD integer."""
+    return value / WAD
+
+
+def to_token(value: float | int | Fraction, decimals: int) -> int:
+    """Return `value` in units of a token, rounded toward zero."""
+    return int(_exact(value) * 10**decimals)
+
+
+def _exact(value: float | int | Fraction) -> Fraction:
+    try:
+        return Fraction(value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{value!r} is not a finite number") from error
+
+
+def parse_ratio(text: Any) -> float:
+    """Parse `5%`, `30bp` or a plain number into a fraction of one."""
+    if _is_number(text):
+        return float(text)
+    match = _PERCENT.match(str(text).strip())
+    if match:
+        return float(Fraction(_plain(match[1])) / (100 if match[2] == "%" else 10_000))
+    return _number(text, "a ratio such as 5%, 30bp or 0.05")
+
+
+def parse_duration(text: Any) -> int:
+    """Parse `90s`, `15m`, `2h`, `3d`, `1w`, `1y` or whole seconds into seconds."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        return text
+    match = _DURATION.match(str(text).strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a duration; write 90s, 15m, 2h, 3d, 1w or 1y")
+    seconds = Fraction(_plain(match[1])) * _TIME_UNITS[match[2]]
+    if seconds.denominator != 1:
+        raise ValueError(f"{text!r} is not a whole number of seconds")
+    return int(seconds)
+
+
+def parse_money(text: Any) -> float:
+    """Parse `500k USDC`, `2.5m`, `1bn USD` or a plain number into units of the quote currency."""
+    if _is_number(text):
+        return float(text)
+    match = _MONEY.match(str(text).strip())
+    if not match:
+        raise ValueError(f"{text!r} is not an amount; write 500k USDC, 2.5m or 1000")
+    return float(Fraction(_plain(match[1])) * _SCALES[match[2] or ""])
+
+
+def parse_rate(text: Any) -> float:
+    """Parse `12/y`, `1/d` or a plain yearly number into events a year."""
+    if _is_number(text):
+        return float(text)
+    match = _RATE.match(str(text).strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a rate; write 12/y, 1/d or 0.5/h")
+    return float(Fraction(_plain(match[1])) * YEAR / _TIME_UNITS[match[2]])
+
+
+def parse_time(text: Any) -> int:
+    """Parse an ISO 8601 UTC time (`2020-03-11T00:00:00Z`) or unix seconds into unix seconds."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        return text
+    if isinstance(text, datetime):
+        moment = text
+    else:
+        try:
+            moment = datetime.fromisoformat(str(text).strip().replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError(f"{text!r} is not a time; write 2020-03-11T00:00:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    seconds = moment.timestamp()
+    if seconds != int(seconds):
+        raise ValueError(f"{text!r} is not a whole second")
+    return int(seconds)
+
+
+Ratio = Annotated[float, BeforeValidator(parse_ratio)]
+Duration = Annotated[int, BeforeValidator(parse_duration)]
+Money = Annotated[float, BeforeValidator(parse_money)]
+Rate = Annotated[float, BeforeValidator(parse_rate)]
+Time = Annotated[int, BeforeValidator(parse_time)]
+
+
+def money(value: float, unit: str = "") -> str:
+    """Print an amount for people: three significant digits and a scale from 10,000 up."""
+    size = abs(value)
+    for scale, suffix in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
+        if size >= scale and size >= 1e4:
+            text = f"{value / scale:,.3g}{suffix}"
+            break
+    else:
+        text = f"{value:,.2f}" if size < 1e4 and value != int(value) else f"{value:,.0f}"
+    return f"{text} {unit}".strip()
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Print a ratio as a percentage."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def duration(seconds: float) -> str:
+    """Print a span of time for people."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def utc(seconds: int) -> str:
+    """Print unix seconds as UTC."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _plain(text: str) -> str:
+    return text.replace("_", "").rstrip(".")
+
+
+def _number(text: Any, expected: str) -> float:
+    try:
+        return float(_plain(str(text).strip()))
+    except ValueError:
+        raise ValueError(f"{text!r} is not {expected}") from None
