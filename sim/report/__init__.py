@@ -1,0 +1,1 @@
+"""Reports of runs, on the terminal and as HTML."""

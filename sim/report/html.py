@@ -1,0 +1,228 @@
+"""The report of a run: one self-contained HTML page, nothing to fetch."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any, Iterable
+
+import pandas as pd
+
+from sim import units
+from sim.report import plots
+from sim.results import Run
+
+_CSS = """
+:root { --ink: #1f2933; --muted: #616e7c; --line: #e4e7eb; --held: #29875a; --failed: #c23030; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1040px; padding: 32px 24px 64px; color: var(--ink);
+       font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
+h1 { font-size: 15px; font-weight: 600; color: var(--muted); margin: 0 0 12px; }
+h2 { font-size: 18px; margin: 44px 0 4px; }
+p.note { color: var(--muted); margin: 0 0 10px; font-size: 14px; }
+.verdict { font-size: 22px; line-height: 1.35; font-weight: 600; padding: 18px 22px; border-radius: 8px;
+           border-left: 8px solid var(--held); background: #eef7f2; }
+.verdict.failed { border-color: var(--failed); background: #fbeeee; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 12px;
+           margin: 22px 0 8px; }
+.figure { border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; }
+.figure b { display: block; font-size: 20px; font-variant-numeric: tabular-nums; }
+.figure span { color: var(--muted); font-size: 13px; }
+svg { width: 100%; height: auto; }
+table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
+th { text-align: right; color: var(--muted); font-weight: 600; border-bottom: 2px solid var(--line); }
+td { text-align: right; border-bottom: 1px solid var(--line); }
+th, td { padding: 4px 8px; white-space: nowrap; }
+th:first-child, td:first-child, th.text, td.text { text-align: left; white-space: normal; }
+.scroll { overflow-x: auto; }
+code { font: 12.5px ui-monospace, SFMono-Regular, Menlo, monospace; overflow-wrap: anywhere; }
+.bad { color: var(--failed); font-weight: 600; } .good { color: var(--held); font-weight: 600; }
+footer { margin-top: 48px; color: var(--muted); font-size: 13px; border-top: 1px solid var(--line);
+         padding-top: 12px; }
+"""
+
+_MOST_LIQUIDATED = 40
+
+
+def render(run: Run, manifest: dict[str, Any]) -> str:
+    """Return the report of a run whose tables are written.
+
+    Parameters
+    ----------
+    run : Run
+        Its folder may still carry the ending `.partial`.
+    manifest : dict
+        As it will stand in the folder.
+    """
+    outcome, scenario = manifest["outcome"], manifest["scenario"]
+    summary = outcome["summary"]
+    title = f"Plimsoll · {scenario['name']}"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f'<div class="verdict {"" if outcome["held"] else "failed"}">'
+        f"{escape(outcome['verdict'])}</div>",
+        f'<p class="note" style="margin-top:14px">{escape(scenario.get("description", ""))}</p>',
+        _figures(summary),
+        _section("Expectations and checks", "", _expectations(outcome["expectations"])),
+        _section(
+            "Prices and implied vols",
+            "Triangles: an account was flagged for liquidation. Dotted: the price the oracle held.",
+            plots.prices(run),
+        ),
+        _section(
+            "The accounts that came closest to ruin",
+            "Red area: equity below maintenance margin. Orange band: liquidation under way.",
+            plots.worst_accounts(run),
+        ),
+        _section("Accounts liquidated", "", _liquidated(run)),
+        _section(
+            "Waterfall of losses",
+            "What liquidated accounts lost, and who bore what their own equity could not.",
+            plots.waterfall(run),
+        ),
+        _section(
+            "Health of all accounts",
+            "Equity over maintenance margin; below 1 an account may be liquidated.",
+            plots.health(run),
+        ),
+        _section(
+            "Chain against reference",
+            "Largest difference of equity, initial and maintenance margin between the contracts and the "
+            "independent reference, in units of the error budget of 1e-9 of gross notional.",
+            plots.agreement(run),
+        ),
+        _section("Gas", "", plots.gas(run)),
+        _section("What this run is", "", _identity(manifest)),
+        "<footer>Plimsoll is unaudited software for testing: no real funds. Assumptions and limits: "
+        "docs/explanation/assumptions.md.</footer>",
+    ]
+    return (
+        "<!doctype html>\n"
+        f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{_CSS}</style></head><body>\n" + "\n".join(filter(None, body)) + "\n</body></html>\n"
+    )
+
+
+def _section(title: str, note: str, content: str | None) -> str:
+    if content is None:
+        return ""
+    notes = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f"<section><h2>{escape(title)}</h2>{notes}{content}</section>"
+
+
+def _figures(summary: dict[str, Any]) -> str:
+    moves = [
+        (f"{units.percent(p['lowest'] / p['first'] - 1)}", f"{p['factor']}, start to low")
+        for p in summary["prices"]
+    ]
+    cells = moves + [
+        (f"{summary['liquidations']} of {summary['accounts']}", "accounts liquidated"),
+        (units.money(summary["bad_debt"]), "bad debt, USDC"),
+        (units.money(summary["insurance_used"]), "paid by the fund"),
+        (units.money(summary["mutualised"]), "mutualised"),
+        (f"{summary['decision_flips']}", "decision flips"),
+        (f"{summary['largest_error']:.2g}", "largest error ÷ budget"),
+        (f"{summary['conservation']:.0f} wei", "conservation error"),
+        (f"{summary['gas_used'] / 1e6:,.0f} M", "gas used"),
+        (f"{summary['transactions']:,}", f"transactions in {summary['steps']:,} blocks"),
+    ]
+    inner = "".join(
+        f'<div class="figure"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
+        for value, label in cells
+    )
+    return f'<div class="figures">{inner}</div>'
+
+
+def _expectations(rows: list[dict[str, Any]]) -> str:
+    return _table(
+        ("what", "found", "allowed", "held"),
+        (
+            (
+                row["name"],
+                row["found"],
+                row["allowed"],
+                _Raw('<span class="good">yes</span>' if row["held"] else '<span class="bad">no</span>'),
+            )
+            for row in rows
+        ),
+        text=(0, 2),
+    )
+
+
+def _liquidated(run: Run) -> str | None:
+    events = run.table("liquidations")
+    if events.empty:
+        return None
+    accounts = run.table("accounts").set_index(["account", "step"])
+    times = run.table("steps").set_index("step")["time"]
+    rows = []
+    for account, own in events.groupby("account", sort=True):
+        flags = own[own["what"] == "flagged"]
+        if flags.empty:
+            continue
+        first = int(flags["step"].iloc[0])
+        history = accounts.loc[account]
+        before = history.loc[max(first - 1, int(history.index.min()))]
+        after = history.iloc[-1]
+        rows.append(
+            (
+                f"{account} ({before['agent']})",
+                units.utc(int(times[first])),
+                units.money(float(before["equity"])),
+                units.money(float(before["maintenance"])),
+                int((own["what"] == "bid").sum()),
+                units.money(float(own.loc[own["what"] == "bid", "paid"].sum())),
+                "yes" if (own["what"] == "insolvent").any() else "no",
+                units.money(float(after["equity"])),
+            )
+        )
+    note = ""
+    if len(rows) > _MOST_LIQUIDATED:
+        note = f'<p class="note">The first {_MOST_LIQUIDATED} of {len(rows)}.</p>'
+    header = (
+        "account",
+        "first flagged (UTC)",
+        "equity before",
+        "maintenance before",
+        "bids",
+        "paid by bidders",
+        "insolvent",
+        "equity at the end",
+    )
+    return note + _table(header, rows[:_MOST_LIQUIDATED], text=(0,))
+
+
+def _identity(manifest: dict[str, Any]) -> str:
+    rows = [
+        ("identity", manifest["identity"]),
+        ("fingerprint", manifest["fingerprint"]),
+        ("scenario", f"{manifest['scenario']['name']}, seed {manifest['scenario']['seed']}"),
+        ("backend", manifest["backend"]),
+        ("versions", ", ".join(f"{k} {v}" for k, v in manifest["versions"].items())),
+        ("price paths", manifest["paths"]),
+    ]
+    return _table(
+        ("", ""),
+        ((key, _Raw(f"<code>{escape(str(value))}</code>")) for key, value in rows),
+        text=(0, 1),
+    )
+
+
+class _Raw(str):
+    """Markup that is not escaped again."""
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[Any]], text: tuple[int, ...]) -> str:
+    def cell(tag: str, place: int, value: Any) -> str:
+        mark = ' class="text"' if place in text else ""
+        if isinstance(value, float) and not pd.isna(value):
+            value = f"{value:,.6g}"
+        content = value if isinstance(value, _Raw) else escape(str(value))
+        return f"<{tag}{mark}>{content}</{tag}>"
+
+    head = "".join(cell("th", place, name) for place, name in enumerate(header))
+    lines = [
+        "<tr>" + "".join(cell("td", place, value) for place, value in enumerate(row)) + "</tr>"
+        for row in rows
+    ]
+    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'

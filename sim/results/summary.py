@@ -1,0 +1,147 @@
+"""What a run comes to: the figures of the summary, the verdict in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from sim import units
+from sim.results.folder import Run
+
+LOSS_LAYERS = ("fund", "deleveraging", "mutualisation", "deficit")
+
+
+@dataclass(frozen=True)
+class PriceMove:
+    """How far one factor went."""
+
+    factor: str
+    first: float
+    lowest: float
+    highest: float
+    last: float
+
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures of a run; money in the quote currency.
+
+    Attributes
+    ----------
+    liquidations
+        Accounts that were flagged for liquidation at least once.
+    bad_debt
+        Losses beyond the accounts' own equity: borne by fund, deleveraging, mutualisation, or left as
+        a deficit.
+    decision_flips
+        Accounts and steps at which the chain's solvency decision differs from the reference's outside
+        the error budget.
+    largest_error
+        Largest difference of equity or margin between chain and reference, as a share of its budget.
+    conservation
+        Largest absolute value of the conservation identity, in wei.
+    """
+
+    steps: int
+    accounts: int
+    transactions: int
+    failed: int
+    dropped: int
+    gas_used: int
+    verified: int
+    liquidations: int
+    insolvencies: int
+    bids: int
+    bad_debt: float
+    insurance_used: float
+    deleveraged: float
+    mutualised: float
+    deficit: float
+    worst_underwater: int
+    decision_flips: int
+    largest_error: float
+    largest_greek_error: float
+    conservation: float
+    fund_start: float
+    fund_end: float
+    prices: tuple[PriceMove, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def summarise(run: Run) -> Summary:
+    """Compute the summary from the tables of a run."""
+    steps, accounts = run.table("steps"), run.table("accounts")
+    liquidations, waterfall = run.table("liquidations"), run.table("waterfall")
+    borne = waterfall.groupby("layer")["amount"].sum()
+    layers = {layer: float(borne.get(layer, 0.0)) for layer in LOSS_LAYERS}
+    clients = accounts[accounts["account"] != 0]
+    scale = accounts["budget"].where(accounts["budget"] > 0)
+    relative = (accounts["error"] / scale).max()
+    flagged = liquidations[liquidations["what"] == "flagged"]
+    return Summary(
+        steps=int(steps["step"].max()),
+        accounts=int(clients["account"].nunique()),
+        transactions=int(steps["transactions"].sum()),
+        failed=int(steps["failed"].sum()),
+        dropped=int(steps["dropped"].sum()),
+        gas_used=int(steps["gas_used"].sum()),
+        verified=len(accounts),
+        liquidations=int(flagged["account"].nunique()),
+        insolvencies=int(
+            liquidations.loc[liquidations["what"] == "insolvent", "account"].nunique()
+        ),
+        bids=int((liquidations["what"] == "bid").sum()),
+        bad_debt=sum(layers.values()),
+        insurance_used=layers["fund"],
+        deleveraged=layers["deleveraging"],
+        mutualised=layers["mutualisation"],
+        deficit=layers["deficit"],
+        worst_underwater=int(steps["underwater"].max()),
+        decision_flips=int(accounts["flip"].sum()),
+        largest_error=0.0 if pd.isna(relative) else float(relative),
+        largest_greek_error=float(accounts["greek_error"].max()),
+        conservation=float(steps["conservation"].abs().max()) * units.WAD,
+        fund_start=float(steps["fund"].iloc[0]),
+        fund_end=float(steps["fund"].iloc[-1]),
+        prices=tuple(_moves(run.table("prices"))),
+    )
+
+
+def _moves(prices: pd.DataFrame) -> list[PriceMove]:
+    return [
+        PriceMove(
+            str(factor),
+            float(path["spot"].iloc[0]),
+            float(path["spot"].min()),
+            float(path["spot"].max()),
+            float(path["spot"].iloc[-1]),
+        )
+        for factor, path in prices.groupby("factor", sort=True)
+    ]
+
+
+def verdict(summary: Summary, failures: list[str]) -> str:
+    """Return the verdict in one sentence."""
+    liquidated = (
+        f"{summary.liquidations} of {summary.accounts} accounts were liquidated, "
+        f"bad debt {units.money(summary.bad_debt, 'USDC')}"
+    )
+    if summary.decision_flips:
+        agreement = (
+            f"chain and reference disagree on {summary.decision_flips} of "
+            f"{summary.verified:,} solvency decisions"
+        )
+    else:
+        agreement = f"chain and reference agree on all {summary.verified:,} solvency decisions"
+    if summary.conservation:
+        agreement += f", conservation is off by {summary.conservation:.0f} wei"
+    else:
+        agreement += " and money is conserved to the wei"
+    if failures:
+        return f"FAILED ({'; '.join(failures)}): {liquidated}; {agreement}."
+    return f"HELD: {liquidated}; {agreement}."

@@ -1,0 +1,286 @@
+"""The tables of a run: their columns, keys and meaning, written as parquet while the run goes on.
+
+Exact columns end in `_wad` and are decimal128(38, 0); each has a float64 twin without the ending.
+Equal runs give byte-identical files: rows come in step order, row groups have a fixed size, and
+nothing of the machine or the clock goes in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import Any, Iterable, Mapping
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_ROWS_IN_MEMORY = 65_536
+_EXACT = pa.decimal128(38, 0)
+_CONTEXT = Context(prec=38)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type and what it means."""
+
+    name: str
+    kind: pa.DataType
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a run folder."""
+
+    name: str
+    meaning: str
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([(column.name, column.kind) for column in self.columns])
+
+
+def _int(name: str, meaning: str) -> Column:
+    return Column(name, pa.int64(), meaning)
+
+
+def _float(name: str, meaning: str) -> Column:
+    return Column(name, pa.float64(), meaning)
+
+
+def _text(name: str, meaning: str) -> Column:
+    return Column(name, pa.string(), meaning)
+
+
+def _flag(name: str, meaning: str) -> Column:
+    return Column(name, pa.bool_(), meaning)
+
+
+def _money(name: str, meaning: str) -> tuple[Column, Column]:
+    return (
+        Column(f"{name}_wad", _EXACT, f"{meaning}; WAD, as the chain holds it"),
+        _float(name, f"{meaning}; quote currency"),
+    )
+
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "steps",
+            "One row a block.",
+            ("step",),
+            (
+                _int("step", "number of the step; 0 is the set-up"),
+                _int("time", "unix seconds of the block"),
+                _int("block", "block number"),
+                _text("block_hash", "hash of the block on Anvil; empty on other backends"),
+                _int("transactions", "transactions in the block"),
+                _int("failed", "of them, those that reverted"),
+                _int("dropped", "intents that the gas limit left out of the block"),
+                _int("gas_used", "gas used by the block"),
+                _int("accounts", "accounts read and verified"),
+                _int("underwater", "accounts whose equity is below maintenance margin"),
+                _int("liquidating", "accounts in a liquidation"),
+                *_money("equity", "sum of the equity of all accounts"),
+                *_money("fund", "equity of the insurance fund, account 0"),
+                *_money("deficit", "sum of negative equities, as a positive number"),
+                *_money("mutualised", "losses shared among positive cash since the start"),
+                *_money("conservation", "conservation identity of PROTOCOL 9; 0 when it holds"),
+            ),
+        ),
+        Table(
+            "prices",
+            "What the market did, and what the chain was told.",
+            ("step", "factor"),
+            (
+                _int("step", "number of the step"),
+                _int("time", "unix seconds"),
+                _text("factor", "name of the underlying"),
+                _float("spot", "market price, USD"),
+                _float("vol", "market implied vol, 30 days at the money, annualised"),
+                _float("oracle_spot", "spot as the oracle holds it"),
+                _float("oracle_mark", "perp mark as the oracle holds it"),
+                _float("oracle_age", "seconds since the oracle's spot was observed"),
+                _float("funding_index", "cash paid per unit long since listing"),
+            ),
+        ),
+        Table(
+            "accounts",
+            "Every account after every block: the chain's figures and the reference's.",
+            ("step", "account"),
+            (
+                _int("step", "number of the step"),
+                _int("account", "account id; 0 is the insurance fund"),
+                _text("agent", "who owns it"),
+                _int("phase", "0 healthy, 1 solvent liquidation, 2 insolvent liquidation"),
+                _int("usable", "purposes its market data is fresh for: 1 opening, 2 closing, 4 liquidation"),
+                *_money("cash", "cash with interest"),
+                *_money("equity", "equity on chain"),
+                *_money("initial", "initial margin on chain"),
+                *_money("maintenance", "maintenance margin on chain"),
+                _float("reference_equity", "equity by the reference"),
+                _float("reference_initial", "initial margin by the reference"),
+                _float("reference_maintenance", "maintenance margin by the reference"),
+                _float("error", "largest absolute difference of the three, quote currency"),
+                _float("budget", "error budget of PROTOCOL 11, quote currency"),
+                _float("greek_error", "largest difference of a greek, relative to the account's gross scale"),
+                _flag("flip", "a decision on chain differs from the reference outside the budget"),
+                _float("delta", "dollar delta"),
+                _float("gamma", "dollar gamma: change of dollar delta per 1.00 relative move"),
+                _float("vega", "per 1.00 of vol"),
+                _float("theta", "per year"),
+            ),
+        ),
+        Table(
+            "positions",
+            "An account's positions, written again at each step at which they changed.",
+            ("step", "account", "underlying", "expiry", "strike", "kind"),
+            (
+                _int("step", "step from which on these are the account's positions"),
+                _int("account", "account id"),
+                _text("underlying", "name; empty: the account holds no position from here on"),
+                _text("kind", "perp, call or put"),
+                _int("expiry", "unix seconds; 0 for a perp"),
+                _float("strike", "strike; of a perp, the mark it was last settled at"),
+                _float("size", "units, long is positive"),
+                _text("word", "the packed word of the chain, hex"),
+            ),
+        ),
+        Table(
+            "transactions",
+            "Every transaction, in block order.",
+            ("step", "index"),
+            (
+                _int("step", "number of the step"),
+                _int("index", "place in the block"),
+                _text("agent", "who sent it"),
+                _text("action", "what it does: oracle, deposit, trade, flag, bid, ..."),
+                _int("account", "account it acts for; -1 if none"),
+                _flag("succeeded", "false if it reverted"),
+                _int("gas_used", "gas, 21,000 and calldata included"),
+                _text("reason", "why it reverted"),
+            ),
+        ),
+        Table(
+            "events",
+            "Every event of the protocol.",
+            ("step", "index", "log"),
+            (
+                _int("step", "number of the step"),
+                _int("index", "place of the transaction in the block"),
+                _int("log", "place of the event in the block"),
+                _text("contract", "contract that emitted it"),
+                _text("event", "its name"),
+                _text("arguments", "JSON, integers as decimal strings"),
+            ),
+        ),
+        Table(
+            "liquidations",
+            "What happened to accounts in liquidation.",
+            ("step", "index", "log"),
+            (
+                _int("step", "number of the step"),
+                _int("index", "place of the transaction in the block"),
+                _int("log", "place of the event in the block"),
+                _int("account", "account in liquidation"),
+                _text("what", "name of the event: flagged, bid, resolved, ..."),
+                _int("bidder", "account that took over; -1 if none"),
+                _float("fraction", "fraction of the account that moved"),
+                *_money("paid", "cash paid by the bidder; negative: paid to the bidder"),
+                *_money("equity", "equity of the account after the block"),
+                *_money("maintenance", "maintenance margin of the account after the block"),
+            ),
+        ),
+        Table(
+            "waterfall",
+            "Who bore each loss, layer by layer.",
+            ("step", "index", "log"),
+            (
+                _int("step", "number of the step"),
+                _int("index", "place of the transaction in the block"),
+                _int("log", "place of the event in the block"),
+                _text("layer", "account, fees, fund, deleveraging, mutualisation or deficit"),
+                _int("account", "account whose loss it is; -1 if not of one account"),
+                *_money("amount", "loss borne by this layer"),
+            ),
+        ),
+        Table(
+            "checks",
+            "What was verified after each block.",
+            ("step", "check"),
+            (
+                _int("step", "number of the step"),
+                _text("check", "name of the check"),
+                _flag("held", "whether it held"),
+                _int("account", "account that is worst; -1 if none"),
+                _float("worst", "its figure"),
+                _float("allowed", "what is allowed"),
+                _int("compared", "how many figures were compared"),
+            ),
+        ),
+    )
+}
+
+
+class TableWriter:
+    """Writes one table row by row, holding a bounded number of rows in memory."""
+
+    def __init__(self, table: Table, folder: Path) -> None:
+        self._table = table
+        self._file = pq.ParquetWriter(
+            folder / f"{table.name}.parquet",
+            table.schema,
+            compression="zstd",
+            write_statistics=True,
+            store_schema=True,
+        )
+        self._columns: dict[str, list[Any]] = {column.name: [] for column in table.columns}
+        self._exact = [c.name for c in table.columns if c.kind == _EXACT]
+        self._rows = 0
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows; an exact column may be given alone, its float twin is derived."""
+        for row in rows:
+            for name, values in self._columns.items():
+                if name in row:
+                    values.append(row[name])
+                else:
+                    values.append(row[f"{name}_wad"] / 10**18)
+            self._rows += 1
+            if self._rows == _ROWS_IN_MEMORY:
+                self.flush()
+
+    def flush(self) -> None:
+        if not self._rows:
+            return
+        for name in self._exact:
+            self._columns[name] = [_CONTEXT.create_decimal(v) for v in self._columns[name]]
+        arrays = [pa.array(self._columns[c.name], type=c.kind) for c in self._table.columns]
+        self._file.write_table(pa.Table.from_arrays(arrays, schema=self._table.schema))
+        for values in self._columns.values():
+            values.clear()
+        self._rows = 0
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+
+
+def exact(value: Any) -> int:
+    """Return an exact column's value as an integer."""
+    return int(value) if isinstance(value, Decimal) else int(value)
+
+
+def dictionary() -> str:
+    """Return the data dictionary of all tables as Markdown."""
+    lines: list[str] = []
+    for table in TABLES.values():
+        lines += [f"## {table.name}", "", f"{table.meaning} Key: {', '.join(table.keys)}.", ""]
+        lines += ["| column | type | meaning |", "| --- | --- | --- |"]
+        lines += [f"| `{c.name}` | {c.kind} | {c.meaning} |" for c in table.columns]
+        lines.append("")
+    return "\n".join(lines)
