@@ -176,7 +176,7 @@ def _compile(source: Path, venom: bool) -> Artifact:
             output_formats=("abi", "bytecode", "layout", "method_identifiers"),
         )
     except (VyperException, ValueError, SyntaxError) as error:
-        raise InputError(f"{label} does not compile: {error}") from error
+        raise InputError(f"{label} does not compile: {error}") from None
     return Artifact(
         name=source.stem,
         path=str(label),

@@ -1,0 +1,415 @@
+"""Anvil, started here and driven over a Unix socket.
+
+Everything that makes it quick and repeatable is in the flags and in `mine`: no automine, absolute
+timestamps, explicit nonces, impersonated senders, one JSON-RPC batch and one block a step, and gas
+prices that fall with the index, because only `--order fees` keeps the order of submission.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Sequence
+
+import orjson
+
+from sim.chain.backend import (
+    CALL_GAS,
+    CHAIN_ID,
+    FUNDING,
+    GAS_LIMIT,
+    NOT_INCLUDED,
+    Block,
+    Call,
+    Log,
+    Outcome,
+    Receipt,
+    Transaction,
+    require_later,
+)
+from sim.chain.binary import Anvil, find_anvil
+from sim.errors import EnvironmentFault, InputError
+
+_STARTUP_SECONDS = 30.0
+_REPLY_SECONDS = 300.0
+_PR_SET_PDEATHSIG = 1
+_KEPT_BLOCKS = 64
+
+
+class AnvilBackend:
+    """A chain in an Anvil of its own.
+
+    Parameters
+    ----------
+    timestamp
+        Time of the genesis block.
+    gas_limit
+        Gas limit of a block.
+    port
+        HTTP port on which other tools may look at the chain; by default any free one.
+    """
+
+    name = "anvil"
+
+    def __init__(
+        self, *, timestamp: int, gas_limit: int = GAS_LIMIT, port: int | None = None
+    ) -> None:
+        self.anvil = find_anvil()
+        self.number = 0
+        self.timestamp = timestamp
+        self.port = port
+        self._gas_limit = gas_limit
+        self._nonces: dict[str, int] = {}
+        self._marks: dict[int, tuple[str, int, int, int, dict[str, int]]] = {}
+        # A Unix socket's path may not exceed some 107 bytes, so not wherever TMPDIR points.
+        self._folder = Path(tempfile.mkdtemp(prefix="plimsoll-", dir=_short_folder()))
+        self._process = _spawn(self.anvil, self._folder, timestamp, gas_limit, port)
+        self._release = weakref.finalize(self, _stop, self._process, self._folder)
+        try:
+            self._rpc = _Rpc(self._folder / "rpc", self._process, self._folder / "log")
+        except BaseException:
+            self._release()
+            raise
+
+    @property
+    def gas_limit(self) -> int:
+        """Gas limit of the blocks to come."""
+        return self._gas_limit
+
+    @gas_limit.setter
+    def gas_limit(self, limit: int) -> None:
+        self._rpc.one("evm_setBlockGasLimit", hex(limit))
+        self._gas_limit = limit
+
+    def mine(self, transactions: Sequence[Transaction], timestamp: int) -> Block:
+        """Mine one block of exactly these transactions in exactly this order."""
+        require_later(timestamp, self.timestamp)
+        self._fund(transactions)
+        before = dict(self._nonces)
+        requests: list[tuple[str, list[Any]]] = []
+        sent: list[int] = []
+        blocked: set[str] = set()
+        for index, tx in enumerate(transactions):
+            if tx.gas > self._gas_limit or tx.sender in blocked:
+                blocked.add(tx.sender)
+                continue
+            nonce = self._nonces[tx.sender]
+            self._nonces[tx.sender] = nonce + 1
+            fields = {
+                "from": tx.sender,
+                "data": "0x" + tx.data.hex(),
+                "value": hex(tx.value),
+                "gas": hex(tx.gas),
+                "gasPrice": hex(len(transactions) - index),
+                "nonce": hex(nonce),
+            }
+            if tx.to is not None:
+                fields["to"] = tx.to
+            requests.append(("eth_sendTransaction", [fields]))
+            sent.append(index)
+
+        hashes = self._submit(requests)
+        self._rpc.many(
+            [
+                ("evm_setNextBlockTimestamp", [timestamp]),
+                ("anvil_setNextBlockBaseFeePerGas", ["0x0"]),
+            ]
+        )
+        self._rpc.one("evm_mine")
+        head, mined = self._rpc.many(
+            [
+                ("eth_getBlockByNumber", ["latest", False]),
+                ("eth_getBlockReceipts", ["latest"]),
+            ]
+        )
+        self.number = int(head["number"], 16)
+        self.timestamp = timestamp
+        if head["transactions"] != hashes:
+            self._forget_excluded(transactions, sent, hashes, head["transactions"], before)
+        return Block(
+            number=self.number,
+            timestamp=timestamp,
+            hash=head["hash"],
+            receipts=self._receipts(len(transactions), sent, hashes, mined),
+        )
+
+    def _fund(self, transactions: Sequence[Transaction]) -> None:
+        new = dict.fromkeys(tx.sender for tx in transactions if tx.sender not in self._nonces)
+        self._rpc.many([("anvil_setBalance", [sender, hex(FUNDING)]) for sender in new])
+        self._nonces.update(dict.fromkeys(new, 0))
+
+    def _submit(self, requests: Sequence[tuple[str, list[Any]]]) -> list[str]:
+        replies = self._rpc.replies(requests)
+        for index, reply in enumerate(replies):
+            if "error" in reply:
+                self._rpc.one("anvil_dropAllTransactions")
+                message = reply["error"]["message"]
+                raise InputError(f"the EVM refused transaction {index}: {message}")
+        return [reply["result"] for reply in replies]
+
+    def _forget_excluded(
+        self,
+        transactions: Sequence[Transaction],
+        sent: list[int],
+        hashes: list[str],
+        mined: list[str],
+        before: dict[str, int],
+    ) -> None:
+        """Drop what had no room, and check that the rest kept its order."""
+        included = set(mined)
+        if mined != [hash_ for hash_ in hashes if hash_ in included]:
+            raise EnvironmentFault("Anvil did not keep the order of the transactions of a block")
+        self._rpc.one("anvil_dropAllTransactions")
+        for index, hash_ in zip(sent, hashes, strict=True):
+            if hash_ in included:
+                before[transactions[index].sender] += 1
+        self._nonces = before
+
+    def _receipts(
+        self, count: int, sent: list[int], hashes: list[str], mined: list[dict[str, Any]]
+    ) -> tuple[Receipt, ...]:
+        failed = [raw["transactionHash"] for raw in mined if raw["status"] == "0x0"]
+        outputs = dict(
+            zip(
+                failed,
+                self._rpc.many([("ots_getTransactionError", [hash_]) for hash_ in failed]),
+                strict=True,
+            )
+        )
+        by_hash = {raw["transactionHash"]: raw for raw in mined}
+        receipts = [NOT_INCLUDED] * count
+        for index, hash_ in zip(sent, hashes, strict=True):
+            if hash_ in by_hash:
+                receipts[index] = _receipt(by_hash[hash_], outputs.get(hash_))
+        return tuple(receipts)
+
+    def call_many(self, calls: Sequence[Call]) -> list[Outcome]:
+        """Make calls on the latest block, in one round trip."""
+        replies = self._rpc.replies(
+            [
+                (
+                    "eth_call",
+                    [
+                        {
+                            "from": call.sender,
+                            "to": call.to,
+                            "data": "0x" + call.data.hex(),
+                            "gas": hex(CALL_GAS),
+                        },
+                        "latest",
+                    ],
+                )
+                for call in calls
+            ]
+        )
+        return [_outcome(reply) for reply in replies]
+
+    def storage_at(self, address: str, slot: int) -> int:
+        """Return one storage word."""
+        return int(self._rpc.one("eth_getStorageAt", address, hex(slot), "latest"), 16)
+
+    def balance(self, address: str) -> int:
+        """Return a balance in wei."""
+        return int(self._rpc.one("eth_getBalance", address, "latest"), 16)
+
+    def code(self, address: str) -> bytes:
+        """Return the deployed code, empty for an account without."""
+        return _bytes(self._rpc.one("eth_getCode", address, "latest"))
+
+    def snapshot(self) -> int:
+        """Mark the present state."""
+        mark = max(self._marks, default=0) + 1
+        token = self._rpc.one("evm_snapshot")
+        kept = (token, self.number, self.timestamp, self._gas_limit, dict(self._nonces))
+        self._marks[mark] = kept
+        return mark
+
+    def revert(self, mark: int) -> None:
+        """Return to a marked state. The mark and all later ones are gone."""
+        token, self.number, self.timestamp, gas_limit, nonces = self._marks[mark]
+        self._rpc.one("evm_revert", token)
+        self._nonces = dict(nonces)
+        if gas_limit != self._gas_limit:
+            self.gas_limit = gas_limit
+        self._marks = {key: value for key, value in self._marks.items() if key < mark}
+
+    def detach(self) -> None:
+        """Leave the node standing when this object and this process go."""
+        self._release.detach()
+
+    def close(self) -> None:
+        """Stop the node and remove its folder."""
+        self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Rpc:
+    """JSON-RPC over a Unix socket; every message is one line."""
+
+    def __init__(self, path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._log = log
+        self._socket = self._connect(path)
+        self._socket.settimeout(_REPLY_SECONDS)
+
+    def _connect(self, path: Path) -> socket.socket:
+        deadline = time.monotonic() + _STARTUP_SECONDS
+        while self._process.poll() is None:
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.connect(str(path))
+                return connection
+            except OSError:
+                connection.close()
+            if time.monotonic() > deadline:
+                raise EnvironmentFault(
+                    f"Anvil did not open its socket in {_STARTUP_SECONDS:.0f} s{self._last_words()}"
+                )
+            time.sleep(0.002)
+        raise self._death()
+
+    def one(self, method: str, *params: Any) -> Any:
+        """Make one request and return its result."""
+        return _result(self._exchange({**_HEADER, "id": 0, "method": method, "params": params}))
+
+    def many(self, requests: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+        """Make requests in one batch and return their results in order."""
+        return [_result(reply) for reply in self.replies(requests)]
+
+    def replies(self, requests: Sequence[tuple[str, list[Any]]]) -> list[dict[str, Any]]:
+        """Make requests in one batch and return the replies, errors included, in order."""
+        if not requests:
+            return []
+        batch = [
+            {**_HEADER, "id": index, "method": method, "params": params}
+            for index, (method, params) in enumerate(requests)
+        ]
+        answers: list[dict[str, Any]] = self._exchange(batch)
+        return sorted(answers, key=lambda answer: int(answer["id"]))
+
+    def _exchange(self, message: Any) -> Any:
+        chunks = []
+        try:
+            self._socket.sendall(orjson.dumps(message))
+            while True:
+                chunk = self._socket.recv(1 << 20)
+                if not chunk:
+                    raise self._death()
+                chunks.append(chunk)
+                if chunk.endswith(b"\n"):
+                    return orjson.loads(b"".join(chunks))
+        except TimeoutError:
+            raise EnvironmentFault(
+                f"Anvil did not answer for {_REPLY_SECONDS:.0f} s{self._last_words()}"
+            ) from None
+        except OSError:
+            raise self._death() from None
+
+    def _death(self) -> EnvironmentFault:
+        try:
+            status = self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            return EnvironmentFault(f"Anvil closed its socket{self._last_words()}")
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        return EnvironmentFault(f"Anvil stopped ({how}){self._last_words()}")
+
+    def _last_words(self) -> str:
+        try:
+            lines = self._log.read_text(errors="replace").strip().splitlines()[-5:]
+        except OSError:
+            lines = []
+        return ": " + " / ".join(lines) if lines else ""
+
+
+_HEADER = {"jsonrpc": "2.0"}
+
+
+def _spawn(
+    anvil: Anvil, folder: Path, timestamp: int, gas_limit: int, port: int | None
+) -> subprocess.Popen[bytes]:
+    command = [
+        *(str(anvil.path), "--quiet", "--ipc", str(folder / "rpc"), "--port", str(port or 0)),
+        *("--hardfork", "cancun", "--chain-id", str(CHAIN_ID), "--timestamp", str(timestamp)),
+        *("--prune-history", "--transaction-block-keeper", str(_KEPT_BLOCKS)),
+        *("--order", "fees", "--no-mining", "--auto-impersonate"),
+        *("--accounts", "0", "--gas-limit", str(gas_limit), "--block-base-fee-per-gas", "0"),
+    ]
+    libc = ctypes.CDLL(None)
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    with (folder / "log").open("wb") as log:
+        # Its own session: Ctrl-C is for the simulator, which then closes the node.
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent if hasattr(libc, "prctl") else None,
+        )
+
+
+def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
+    process.kill()
+    process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_folder() -> str | None:
+    return None if len(tempfile.gettempdir()) < 60 else "/tmp"
+
+
+def _result(reply: dict[str, Any]) -> Any:
+    if "error" in reply:
+        raise EnvironmentFault(f"Anvil refused a request: {reply['error']['message']}")
+    return reply["result"]
+
+
+def _outcome(reply: dict[str, Any]) -> Outcome:
+    if "error" not in reply:
+        return Outcome(True, _bytes(reply["result"]))
+    data = reply["error"].get("data")
+    return Outcome(False, _bytes(data) if isinstance(data, str) else b"")
+
+
+def _receipt(raw: dict[str, Any], output: str | None) -> Receipt:
+    succeeded = raw["status"] == "0x1"
+    return Receipt(
+        succeeded=succeeded,
+        gas_used=int(raw["gasUsed"], 16),
+        logs=tuple(
+            Log(log["address"], tuple(map(_bytes, log["topics"])), _bytes(log["data"]))
+            for log in raw["logs"]
+        ),
+        output=_bytes(output) if output else b"",
+        created=raw["contractAddress"] if succeeded else None,
+    )
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text[2:])
