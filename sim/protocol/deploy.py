@@ -1,0 +1,349 @@
+"""The deployment of the protocol as a plan: contracts and calls in order, addresses by name.
+
+The plan is data, so the simulator, an Ape script and a live deployment carry out the same one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Iterable, Mapping, Sequence
+
+from sim.errors import InputError, unknown
+from sim.protocol import feeds
+from sim.protocol.abi import Abi
+from sim.protocol.artifacts import Artifact, artifact
+from sim.protocol.rules import arguments as rule_arguments
+from sim.protocol.settings import ENGINES, RULES, ProtocolSettings
+from sim.reference.rulebook import Rulebook
+from sim.units import to_quanta, to_wad
+
+SCHEME = 1
+RULEBOOK = 1
+_MODES = {"mutualise": 1, "deleverage": 2}
+_SERIES_IN_CALL = 32
+_NO_UNDERLYING = 255
+
+
+class Ref(str):
+    """The address of a contract of the plan, by its name there."""
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """Deploy `contract` with `args` and call the result `name`."""
+
+    name: str
+    contract: str
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """Call a function of the contract that is called `target`."""
+
+    target: str
+    function: str
+    args: tuple[Any, ...] = ()
+
+
+Step = Deploy | Call
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token: an existing one by address, or a mock with this symbol and these decimals."""
+
+    symbol: str
+    decimals: int
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Collateral:
+    """A collateral token; `underlying` is the id of the underlying it moves with."""
+
+    token: Token
+    cap: float
+    underlying: int | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Calls and puts of one expiry."""
+
+    underlying: int
+    expiry: int
+    strikes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What trades: tokens, underlyings (by id) and option series."""
+
+    quote: Token
+    collateral: tuple[Collateral, ...]
+    underlyings: tuple[int, ...]
+    series: tuple[Series, ...] = field(default=())
+
+
+def plan(
+    settings: ProtocolSettings,
+    rulebook: Rulebook,
+    listing: Listing,
+    *,
+    owner: str,
+    sources: Sequence[str],
+    matcher: str,
+    now: int,
+) -> list[Step]:
+    """Return the steps that put the protocol on a chain.
+
+    Parameters
+    ----------
+    settings, rulebook, listing
+        What to deploy.
+    owner : str
+        Who sends the steps and owns the contracts.
+    sources : sequence of str
+        Addresses that report prices.
+    matcher : str
+        Who may bring trades to the direct venue.
+    now : int
+        Unix seconds from which the rulebook applies.
+
+    Raises
+    ------
+    InputError
+        The engine cannot hold the rulebook, or a name is unknown.
+    """
+    if settings.engine not in ENGINES:
+        raise unknown("engine", settings.engine, ENGINES)
+    if rulebook.kind != settings.engine or not rulebook.on_chain:
+        raise InputError(
+            f"engine {settings.engine!r} cannot run rulebook {settings.rulebook!r}: it is for "
+            f"{rulebook.kind!r}" + ("" if rulebook.on_chain else ", and only off chain")
+        )
+    return [
+        *_tokens(listing),
+        Deploy("registry", "Registry", (Ref("quote"),)),
+        Deploy("oracle", "Oracle", (owner, 3)),
+        Deploy("clearing_house", "ClearingHouse", (Ref("registry"),)),
+        Deploy("liquidator", "Liquidator", (Ref("registry"),)),
+        Deploy("backstop", "Backstop", (Ref("registry"),)),
+        Call(
+            "registry",
+            "set_contracts",
+            (
+                {
+                    name: Ref(name)
+                    for name in ("clearing_house", "oracle", "liquidator", "backstop")
+                },
+            ),
+        ),
+        *_oracle(settings, listing, sources),
+        Deploy("engine", ENGINES[settings.engine], (owner,)),
+        Call("engine", "publish", (RULEBOOK, rulebook.as_wad(), now, 0)),
+        Call("registry", "set_scheme", (SCHEME, Ref("engine"), RULEBOOK)),
+        Deploy("direct_venue", "DirectVenue", (owner, Ref("clearing_house"))),
+        Call("direct_venue", "set_matcher", (matcher, True)),
+        Deploy("order_venue", "OrderVenue", (Ref("clearing_house"),)),
+        Call("registry", "set_venue", (Ref("direct_venue"), True)),
+        Call("registry", "set_venue", (Ref("order_venue"), True)),
+        Deploy("lens", "Lens", (Ref("registry"),)),
+        *_parameters(settings),
+        *_rule(settings),
+    ]
+
+
+def _tokens(listing: Listing) -> Iterable[Step]:
+    for name, token in _named_tokens(listing):
+        if token.address is None:
+            yield Deploy(name, "MockToken", (token.symbol, token.decimals))
+
+
+def _named_tokens(listing: Listing) -> list[tuple[str, Token]]:
+    collateral = [(item.token.symbol, item.token) for item in listing.collateral]
+    return [("quote", listing.quote), *collateral]
+
+
+def _oracle(
+    settings: ProtocolSettings, listing: Listing, sources: Sequence[str]
+) -> Iterable[Step]:
+    stale = settings.staleness
+    policy = {
+        "quorum": len(sources) // 2 + 1,
+        "deviation": to_wad(stale.deviation),
+        "opening": stale.opening,
+        "liquidation": stale.liquidation,
+        "jump": to_wad(stale.jump),
+        "recovery": stale.recovery,
+    }
+    alone = {**policy, "quorum": 1}
+    funding = settings.perpetual
+
+    def configure(kind: feeds.Kind, item: int) -> Call:
+        is_surface = kind is feeds.Kind.SURFACE
+        reporters = tuple(sources[:1]) if is_surface else tuple(sources)
+        feed = feeds.feed(kind, item)
+        return Call("oracle", "configure", (feed, alone if is_surface else policy, reporters))
+
+    yield configure(feeds.Kind.STABLE, 0)
+    for underlying in listing.underlyings:
+        for kind in feeds.OF_UNDERLYING:
+            yield configure(kind, underlying)
+        yield Call(
+            "oracle",
+            "set_perpetual",
+            (
+                underlying,
+                {
+                    "band": to_wad(funding.band),
+                    "period": funding.period,
+                    "base": to_wad(funding.base),
+                    "cap": to_wad(funding.cap),
+                },
+            ),
+        )
+        yield Call("registry", "list_perp", (underlying,))
+    for series in listing.series:
+        strikes = [to_quanta(strike) for strike in series.strikes]
+        for start in range(0, len(strikes), _SERIES_IN_CALL):
+            part = strikes[start : start + _SERIES_IN_CALL]
+            yield Call("registry", "list_series", (series.underlying, series.expiry, part))
+    for asset, item in enumerate(listing.collateral, start=1):
+        token: Any = item.token.address or Ref(item.token.symbol)
+        yield Call("registry", "add_asset", (token, to_wad(item.cap)))
+        yield configure(feeds.Kind.ASSET, asset)
+        moves_with = _NO_UNDERLYING if item.underlying is None else item.underlying
+        yield Call("oracle", "set_asset", (asset, moves_with))
+
+
+def _parameters(settings: ProtocolSettings) -> Iterable[Step]:
+    fees, interest = settings.fees, settings.interest
+    liquidation, backstop = settings.liquidation, settings.backstop
+    yield Call("registry", "set_fees", (_wad(fees.model_dump()),))
+    yield Call("registry", "set_interest", (_wad(interest.model_dump()),))
+    yield Call(
+        "liquidator",
+        "set_parameters",
+        (
+            {
+                "buffer": to_wad(liquidation.buffer),
+                "min_fraction": to_wad(liquidation.minimum_bid),
+                "fee": to_wad(liquidation.fee),
+                "solvent_duration": liquidation.solvent_duration,
+                "insolvent_duration": liquidation.insolvent_duration,
+                "start_price": to_wad(liquidation.start_price),
+            },
+        ),
+    )
+    yield Call(
+        "backstop",
+        "set_parameters",
+        (
+            {
+                "mode": _MODES[backstop.mode],
+                "grace": backstop.grace,
+                "lock_dust": to_wad(backstop.lock_dust),
+                "lock_length": backstop.lock_length,
+            },
+        ),
+    )
+
+
+def _rule(settings: ProtocolSettings) -> Iterable[Step]:
+    rule, params = settings.liquidation.rule, settings.liquidation.params
+    contract = RULES.get(rule, rule)
+    if not contract:
+        return
+    if rule not in RULES and not rule.endswith(".vy"):
+        raise unknown("liquidation rule", rule, RULES)
+    yield Deploy("rule", contract, rule_arguments(contract, params))
+    yield Call("liquidator", "set_rule", (Ref("rule"),))
+
+
+def _wad(values: Mapping[str, float]) -> dict[str, int]:
+    return {name: to_wad(value) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A contract on a chain."""
+
+    name: str
+    contract: str
+    address: str
+    artifact: Artifact
+
+    @property
+    def abi(self) -> Abi:
+        return abi_of(self.artifact)
+
+
+_ABIS: dict[str, Abi] = {}
+
+
+def abi_of(built: Artifact) -> Abi:
+    """Return the ABI of an artifact, parsed once."""
+    key = built.bytecode_hash
+    if key not in _ABIS:
+        _ABIS[key] = Abi(built.abi)
+    return _ABIS[key]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One step as a transaction: to nobody if it creates a contract."""
+
+    step: Step
+    to: str | None
+    data: bytes
+
+
+def prepare(
+    steps: Sequence[Step],
+    address_of: Callable[[int], str],
+    existing: Mapping[str, str] | None = None,
+) -> tuple[list[Prepared], dict[str, Deployed]]:
+    """Turn a plan into transactions sent in order by one account.
+
+    Parameters
+    ----------
+    steps
+        The plan.
+    address_of : callable
+        Address of the contract that the sender's n-th transaction, counted from 0, creates.
+    existing : mapping, optional
+        Addresses by plan name of what is on the chain already.
+
+    Returns
+    -------
+    list of Prepared, and the contracts by plan name.
+    """
+    known: dict[str, str] = dict(existing or {})
+    deployed: dict[str, Deployed] = {}
+    prepared: list[Prepared] = []
+    for number, step in enumerate(steps):
+        if isinstance(step, Deploy):
+            built = artifact(step.contract)
+            args = _resolve(step.args, known)
+            data = built.bytecode + abi_of(built).constructor(*args)
+            known[step.name] = address_of(number)
+            deployed[step.name] = Deployed(step.name, step.contract, known[step.name], built)
+            prepared.append(Prepared(step, None, data))
+        else:
+            target = deployed[step.target]
+            args = _resolve(step.args, known)
+            function = target.abi.function(step.function, len(args))
+            prepared.append(Prepared(step, target.address, function.encode(*args)))
+    return prepared, deployed
+
+
+def _resolve(value: Any, known: Mapping[str, str]) -> Any:
+    if isinstance(value, Ref):
+        return known[value]
+    if isinstance(value, Mapping):
+        return {key: _resolve(part, known) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_resolve(part, known) for part in value)
+    return value
