@@ -25,10 +25,11 @@
 @custom:kill Take the sources of a class away: its feeds age, opening stops, closing never does.
 """
 from interfaces import IOracle
-from interfaces import IPriceSource
+from interfaces import IOracleSink
 from modules import ownable
 
 implements: IOracle
+implements: IOracleSink
 initializes: ownable
 
 exports: (
@@ -217,15 +218,28 @@ def push_surfaces(surfaces: DynArray[IOracle.Surface, 64]):
 @external
 def pull(source: address, feeds: DynArray[uint256, 32]):
     """
-    @notice Have a source report what it observes now. Anyone may.
+    @notice Have sources of the kind of IPriceSource report what they observe now. Anyone may; a feed
+            that the source does not answer for is refused, not reverted.
     """
     for feed: uint256 in feeds:
         group: uint256 = feed >> 32
         assert self._registered[group][source], "oracle: not a source"
+        success: bool = False
+        answer: Bytes[96] = b""
+        success, answer = raw_call(
+            source,
+            abi_encode(feed, method_id=method_id("observe(uint256)")),
+            max_outsize=96,
+            is_static_call=True,
+            revert_on_failure=False,
+        )
+        if not success or len(answer) != 96:
+            log Refused(feed=feed, source=source, value=0, time=0, reason="no answer")
+            continue
         value: int256 = 0
         confidence: uint256 = 0
         time: uint256 = 0
-        value, confidence, time = staticcall IPriceSource(source).observe(feed)
+        value, confidence, time = abi_decode(answer, (int256, uint256, uint256))
         self._report(feed, value, confidence, time, self._rules[group], source)
 
 
@@ -600,7 +614,7 @@ def _median(feed: uint256, rules: uint256) -> (int256, uint256, uint256, uint256
     sorted: DynArray[uint256, 8] = []
     for source: address in self._sources[group]:
         word: uint256 = self._observations[feed][source]
-        if word & MASK_32 + oldest < block.timestamp:
+        if (word & MASK_32) + oldest < block.timestamp:
             continue
         sorted.append(word)
         for i: uint256 in range(8):
