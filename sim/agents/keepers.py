@@ -1,0 +1,156 @@
+"""Agents that liquidate: flag accounts, bid on them, and trade the positions away again."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Sequence
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from sim.agents.base import Agent, Params
+from sim.agents.intents import (
+    Bid,
+    Close,
+    Escalate,
+    Flag,
+    Intent,
+    Outcome,
+    Resolve,
+    Restart,
+)
+from sim.agents.traders import closing, deposits
+from sim.agents.view import HEALTHY, INSOLVENT, SOLVENT, Distress, View
+from sim.model import Model
+from sim.units import Ratio, parse_duration
+
+
+class Delay(Model):
+    """A delay in steps or in time."""
+
+    steps: int = Field(default=0, ge=0)
+    seconds: int = Field(default=0, ge=0)
+
+    def over(self, since: int, step: int, interval: int) -> bool:
+        """Whether it has passed between two steps of `interval` seconds."""
+        return step - since >= self.steps and (step - since) * interval >= self.seconds
+
+
+def _delay(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"steps": value}
+    if isinstance(value, str):
+        match = re.match(r"^\s*(\d+)\s*steps?\s*$", value)
+        if match:
+            return {"steps": int(match[1])}
+        try:
+            return {"seconds": parse_duration(value)}
+        except ValueError:
+            raise ValueError(f"{value!r} is not a delay; write 2 steps or 30s") from None
+    return value
+
+
+Latency = Annotated[Delay, BeforeValidator(_delay)]
+
+
+class KeeperParams(Params):
+    """Settings of a keeper."""
+
+    latency: Latency = Delay()
+    """From the step in which it could have acted to the one in which it does."""
+    flags: bool = True
+    """Whether it starts liquidations, or only bids in those of others."""
+    discount: Ratio = Field(default=0.02, ge=0)
+    """It bids once the price of a solvent account is this far below its value."""
+    payout: Ratio = Field(default=0.02, ge=0)
+    """It bids once the system pays this share of an insolvent account's maintenance margin."""
+    use: Ratio = Field(default=0.8, gt=0, le=1)
+    """Most of its free equity that it puts into bids of one step."""
+    unwind: bool = True
+    """Whether it trades what it took away again."""
+    bribe: Ratio = Field(default=0.0, ge=0)
+    """How much its tip rises after each bid that found no place in a block."""
+
+
+class Keeper(Agent[KeeperParams]):
+    """Liquidates with capital of its own."""
+
+    Params: ClassVar[type[Params]] = KeeperParams
+
+    def __init__(self, name: str, params: KeeperParams) -> None:
+        super().__init__(name, params)
+        self._seen: dict[tuple[int, int], int] = {}
+        self._tip = params.tip
+
+    def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
+        if view.step == 0:
+            return deposits(view, self._tip)
+        intents: list[Intent] = []
+        # What it cannot see any more it forgets, so that a later distress counts from its own start.
+        now = {(d.account.id, d.account.phase) for d in view.distressed}
+        self._seen = {key: since for key, since in self._seen.items() if key in now}
+        room = self.params.use * max(view.account.free, 0.0)
+        own = {account.id for account in view.accounts}
+        for distress in view.distressed:
+            key = (distress.account.id, distress.account.phase)
+            since = self._seen.setdefault(key, view.step)
+            if distress.account.id in own:
+                continue
+            if self.params.latency.over(since, view.step, view.interval):
+                intent, cost = self._act(view, distress, room)
+                if intent is not None:
+                    intents.append(intent)
+                    room -= cost
+        if self.params.unwind and view.account.phase == HEALTHY:
+            intents += closing(view, 0.05, self._tip)
+        return intents
+
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
+        if any(not o.accepted and "gas" in o.reason for o in outcomes):
+            self._tip *= 1.0 + self.params.bribe
+
+    def _act(self, view: View, distress: Distress, room: float) -> tuple[Intent | None, float]:
+        """Return what to do about one account, and the free equity that it takes."""
+        target, p = distress.account, self.params
+        if target.phase == HEALTHY:
+            flags = p.flags and target.equity < target.maintenance
+            return (Flag(target.id, tip=self._tip) if flags else None), 0.0
+        if target.equity >= target.maintenance and (distress.over or target.phase == INSOLVENT):
+            return Resolve(target.id, tip=self._tip), 0.0
+        if target.phase == SOLVENT:
+            if target.equity <= 0.0 or distress.over:
+                return Escalate(target.id, tip=self._tip), 0.0
+            if target.equity <= distress.reserved:
+                return Restart(target.id, tip=self._tip), 0.0
+            if 1.0 - distress.price_fraction < p.discount:
+                return None, 0.0
+            value = target.equity - distress.reserved
+            price = distress.price_fraction * value
+            # Taking all of it costs the price and its margin, and brings its value.
+            needed = max(target.initial + price - value, 0.0)
+            fraction = min(distress.max_fraction, room / needed if needed > 0.0 else 1.0)
+            if fraction <= 0.0:
+                return None, 0.0
+            limit = fraction * price * (1.0 + 0.5 * p.discount)
+            return (
+                Bid(target.id, view.account.id, fraction, limit, tip=self._tip),
+                fraction * needed,
+            )
+        if distress.over:
+            return Close(target.id, tip=self._tip), 0.0
+        if distress.payout + min(target.equity, 0.0) < p.payout * target.maintenance:
+            return None, 0.0
+        needed = max(target.initial - target.equity - distress.payout, 0.0)
+        fraction = min(distress.max_fraction, room / needed if needed > 0.0 else 1.0)
+        if fraction <= 0.0:
+            return None, 0.0
+        return (
+            Bid(
+                target.id,
+                view.account.id,
+                fraction,
+                -0.98 * fraction * distress.payout,
+                tip=self._tip,
+            ),
+            fraction * needed,
+        )

@@ -1,0 +1,172 @@
+"""What a market did: the arrays that a run plays back, and one instant of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from sim.market.exact import Array, exp
+from sim.market.surface import Implied
+from sim.model import Model
+from sim.reference.book import NO_UNDERLYING, Assets, Expiries, Market, Underlyings
+from sim.units import YEAR, Duration, Time
+
+STEPS_MAX = 1_000_000
+
+
+class Horizon(Model):
+    """When a scenario plays: `steps` blocks, one every `step`, the first at `start`."""
+
+    steps: int = Field(gt=0, le=STEPS_MAX)
+    """Number of blocks."""
+    step: Duration = Field(gt=0)
+    """Time between blocks."""
+    start: Time = Field(gt=0, lt=2**32)
+    """Time of the first block."""
+
+    @property
+    def times(self) -> npt.NDArray[np.int64]:
+        """(steps,) unix seconds of the blocks."""
+        return np.asarray(self.start + self.step * np.arange(self.steps, dtype=np.int64))
+
+    @property
+    def length(self) -> int:
+        """Seconds from the first block to the end of the last one's step."""
+        return self.steps * self.step
+
+    @property
+    def years(self) -> float:
+        """Length of a step in years."""
+        return self.step / YEAR
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """The market of a whole run, before any feedback.
+
+    Underlying u of the chain is `factors[u]`, collateral asset a is `assets[a]`.
+
+    Parameters
+    ----------
+    times : (T,) int
+        Unix seconds of each step.
+    factors : F names
+    spot : (T, F) float
+        USD.
+    premium : (T, F) float
+        Mark of the perp over spot, less 1.
+    level : (T, F) float
+        Short-dated implied vol, annualised.
+    listed : (T, F) bool
+        Whether the factor still trades; a delisted one stays at its last price.
+    rate : (T,) float
+        Continuously compounded, per year.
+    stable : (T,) float
+        USD price of the quote stablecoin.
+    assets : A names
+    tracks : A ints
+        Factor that the asset moves with, or `NO_UNDERLYING`.
+    ratio : (T, A) float
+        USD price of an asset over its factor's spot, or its price if it moves with none.
+    expiries : (E,) int
+        Unix seconds, ascending.
+    theta : (T, F, E) float
+        At-the-money total variance; nan from the expiry on.
+    implied : F models
+        Shape of each factor's smile.
+    """
+
+    times: npt.NDArray[np.int64]
+    factors: tuple[str, ...]
+    spot: Array
+    premium: Array
+    level: Array
+    listed: npt.NDArray[np.bool_]
+    rate: Array
+    stable: Array
+    assets: tuple[str, ...]
+    tracks: tuple[int, ...]
+    ratio: Array
+    expiries: npt.NDArray[np.int64]
+    theta: Array
+    implied: tuple[Implied, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of names, arrays and smiles: equal paths have equal digests."""
+        total = sha256()
+        total.update(repr((self.factors, self.assets, self.tracks)).encode())
+        for implied in self.implied:
+            total.update(implied.model_dump_json().encode())
+        for name in ("times", "spot", "premium", "level", "listed", "rate", "stable", "ratio"):
+            total.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        total.update(np.ascontiguousarray(self.expiries).tobytes())
+        total.update(np.ascontiguousarray(np.nan_to_num(self.theta, nan=-1.0)).tobytes())
+        return total.hexdigest()
+
+    def at(self, step: int, moves: Array | None = None) -> Market:
+        """Return the true market at a step.
+
+        Parameters
+        ----------
+        step
+            From 0.
+        moves : (F,) float
+            By how much feedback has moved the log of each spot away from the path. Vol follows by
+            the leverage of the factor's smile, collateral by its ratio.
+        """
+        time = int(self.times[step])
+        moved = np.zeros(len(self.factors)) if moves is None else moves
+        spot = self.spot[step] * exp(moved)
+        live = np.flatnonzero(self.expiries > time)
+        years = (self.expiries[live] - time) / YEAR
+        rate = float(self.rate[step])
+        growth = exp(rate * years)
+        rows = []
+        for u, implied in enumerate(self.implied):
+            leverage = implied.leverage if implied.dynamics == "leverage" else 0.0
+            lift = float(exp(-2.0 * leverage * moved[u]))
+            rows.append((spot[u] * growth, implied.slices(self.theta[step, u, live] * lift)))
+        u_count, e_count = len(self.factors), live.size
+        price = np.array(
+            [
+                self.ratio[step, a] * (1.0 if f == NO_UNDERLYING else spot[f])
+                for a, f in enumerate(self.tracks)
+            ]
+        )
+        return Market(
+            time=time,
+            underlyings=Underlyings(
+                id=np.arange(u_count),
+                name=self.factors,
+                spot=spot,
+                mark=spot * (1.0 + self.premium[step]),
+            ),
+            expiries=Expiries(
+                underlying=np.repeat(np.arange(u_count), e_count),
+                time=np.tile(self.expiries[live], u_count),
+                forward_variable=_joined([forward for forward, _ in rows]),
+                rate=rate,
+                tau=np.tile((self.expiries[live] - time).astype(np.float64), u_count),
+                **{
+                    key: _joined([getattr(slices, key) for _, slices in rows])
+                    for key in ("a", "b", "rho", "m", "sigma")
+                },
+            ),
+            assets=Assets(
+                id=np.arange(len(self.assets)),
+                name=self.assets,
+                price=price,
+                underlying=np.array(self.tracks, dtype=np.int64),
+            ),
+            stable=float(self.stable[step]),
+        )
+
+
+def _joined(parts: list[Array]) -> Array:
+    return np.concatenate(parts) if parts else np.array([])

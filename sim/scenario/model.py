@@ -1,0 +1,264 @@
+"""A scenario: the models of every room, composed."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from hashlib import sha256
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any, Iterator, Literal
+
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
+
+from sim.agents.base import Agent, Params
+from sim.agents.draws import Quantity, drawn, is_distribution
+from sim.agents.intents import Instrument
+from sim.agents.ordering import Policy
+from sim.agents.registry import find
+from sim.market.model import MarketModel
+from sim.market.paths import Horizon, Paths
+from sim.model import Model
+from sim.oracle.model import OracleModel
+from sim.reference.book import CALL, PUT
+from sim.streams import SEED_MAX, Streams
+from sim.units import Duration, Money, Ratio
+
+GAS_MIN = 1_000_000
+
+
+class Liquidation(Model):
+    """How accounts are liquidated."""
+
+    rule: str = "dutch_auction"
+    """Liquidation rule: a shipped name."""
+    params: dict[str, Quantity | Duration] = {}
+    """Parameters of the rule; its defaults where not given."""
+    buffer: Ratio = Field(default=0.05, ge=0, le=1)
+    """b: a partial liquidation stops at equity of (1 + b) times maintenance margin."""
+    min_fraction: Ratio = Field(default=0.01, ge=0, le=1)
+    """Smallest fraction that a bid may take."""
+
+
+class Backstop(Model):
+    """Who pays for insolvent accounts."""
+
+    fund: Money = Field(default=0.0, ge=0)
+    """Quote currency in the insurance fund at the start."""
+    then: Literal["mutualise", "deleverage"] = "mutualise"
+    """What happens to the rest."""
+
+
+class Fees(Model):
+    """What the protocol takes."""
+
+    trade: Ratio = Field(default=0.0, ge=0, le=0.1)
+    """Of notional, from each side of a trade."""
+    liquidation: Ratio = Field(default=0.0, ge=0, le=0.5)
+    """Of the value moved by a bid, to the fund."""
+
+
+class Listing(Model):
+    """Which option series are listed: every expiry of the market at these strikes."""
+
+    strikes: tuple[Ratio, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
+    """Strikes over the spot at the start; rounded to two significant digits."""
+    digits: int = Field(default=2, ge=1, le=6)
+    """Significant digits of strikes."""
+
+    @model_validator(mode="after")
+    def _positive(self) -> Listing:
+        for strike in self.strikes:
+            if strike <= 0.0:
+                raise ValueError(f"strikes: {strike:g} is not above 0")
+        return self
+
+
+class Blocks(Model):
+    """What fits into a block, and in which order."""
+
+    gas_limit: int = Field(default=30_000_000, ge=GAS_MIN)
+    order: Policy = "fees"
+    """Order of transactions: fees, first_come, random, adversarial."""
+
+
+class Protocol(Model):
+    """How the contracts are set up."""
+
+    engine: Literal["scenario", "sensitivity", "ltv"] = "scenario"
+    """Margin engine of every account."""
+    rulebook: str = "house"
+    """Shipped rulebook, or the path of one."""
+    liquidation: Liquidation = Liquidation()
+    backstop: Backstop = Backstop()
+    fees: Fees = Fees()
+    listing: Listing = Listing()
+    blocks: Blocks = Blocks()
+    quote: str = "USDC"
+    """Name of the quote stablecoin."""
+
+
+class Accounts(Model):
+    """Accounts that exist at the start, beside those of the agents."""
+
+    book: str
+    """CSV of accounts, balances and positions: the format of `plimsoll risk`."""
+
+
+class AgentGroup(Model):
+    """Agents of one kind."""
+
+    use: str
+    """A name of `plimsoll list agents`, or `package.module:Class`."""
+    name: str | None = None
+    """Name of the group; `use` unless given."""
+    count: int = Field(default=1, ge=1, le=100_000)
+    """How many."""
+    params: dict[str, Any] = {}
+    """Settings of its `Params`; each may be a number or `{dist: …}`, drawn for every agent."""
+    _class: type[Agent[Params]] = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _found(self, info: ValidationInfo) -> AgentGroup:
+        self._class = find(self.use, (info.context or {}).get("folder"))
+        return self
+
+    @property
+    def label(self) -> str:
+        """Name of the group."""
+        return self.name or self.use.rpartition(":")[2]
+
+    @property
+    def agent(self) -> type[Agent[Params]]:
+        """Class of the agents."""
+        return self._class
+
+    def members(self, streams: Streams) -> Iterator[tuple[str, Params]]:
+        """Yield the name and settings of each agent; raises pydantic's ValidationError."""
+        for i in range(self.count):
+            name = f"{self.label}#{i}"
+            yield name, self._class.Params.model_validate(drawn(self.params, name, streams))
+
+
+class Bound(Model):
+    """What a result must be: within `min` and `max`, or equal to `is`."""
+
+    min: Quantity | None = None
+    max: Quantity | None = None
+    equal: Quantity | bool | str | None = Field(default=None, alias="is")
+
+    def holds(self, value: Any) -> bool:
+        """Whether a result meets the expectation."""
+        if self.equal is not None:
+            return bool(value == self.equal)
+        low = -inf if self.min is None else self.min
+        high = inf if self.max is None else self.max
+        return bool(low <= value <= high)
+
+    def __str__(self) -> str:
+        if self.equal is not None:
+            return f"= {self.equal}"
+        parts = [f"≥ {self.min:g}"] if self.min is not None else []
+        parts += [f"≤ {self.max:g}"] if self.max is not None else []
+        return " and ".join(parts)
+
+
+def _bound(value: Any) -> Any:
+    return value if isinstance(value, (dict, Bound)) else {"is": value}
+
+
+class Scenario(Model):
+    """Everything that decides a run, but for the versions of the tools."""
+
+    version: Literal[1] = Field(default=1, alias="schema")
+    """Version of this language."""
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    """Lower-case name: it names the run folder."""
+    description: str = ""
+    """What happens, in a sentence or two."""
+    source: str = ""
+    """Where the event and its figures come from."""
+    seed: int = Field(default=0, ge=0, le=SEED_MAX)
+    """Fixes everything random."""
+    horizon: Horizon
+    market: MarketModel
+    oracle: OracleModel = OracleModel()
+    protocol: Protocol = Protocol()
+    accounts: Accounts | None = None
+    agents: tuple[AgentGroup, ...] = ()
+    """Who acts."""
+    expect: dict[str, Annotated[Bound, BeforeValidator(_bound)]] = {}
+    """What must hold of the results, by name: a number, or `{min: …, max: …}`."""
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _consistent(self, info: ValidationInfo) -> Scenario:
+        self._folder = (info.context or {}).get("folder")
+        self.oracle.check(tuple(self.market.factors), tuple(self.market.collateral))
+        labels = [group.label for group in self.agents]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"agents: two groups are called {label!r}; give one a `name`")
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the scenario's file: relative paths in it start here."""
+        return self._folder
+
+    @property
+    def streams(self) -> Streams:
+        """The random streams of its seed."""
+        return Streams(self.seed)
+
+    def paths(self) -> Paths:
+        """Simulate its market."""
+        return self.market.paths(self.horizon, self.streams)
+
+    def instruments(self, paths: Paths) -> tuple[Instrument, ...]:
+        """Return everything listed at the start: a perp of each factor, then options, ascending."""
+        perps = [Instrument(u) for u in range(len(paths.factors))]
+        options = {
+            Instrument(u, kind, int(expiry), rounded(float(paths.spot[0, u]) * strike, digits))
+            for u in range(len(paths.factors))
+            for expiry in paths.expiries
+            for strike in self.protocol.listing.strikes
+            for digits in (self.protocol.listing.digits,)
+            for kind in (CALL, PUT)
+        }
+        return (*perps, *sorted(options))
+
+    @cached_property
+    def canonical(self) -> dict[str, Any]:
+        """Every setting, defaults written out, as plain data: the scenario's part of the identity.
+
+        Agents' settings that are drawn stay distributions. Files are named with their SHA-256.
+        """
+        data = self.model_dump(mode="json", by_alias=True)
+        for group, plain in zip(self.agents, data["agents"], strict=True):
+            _, first = next(group.members(self.streams))
+            plain["name"] = group.label
+            plain["params"] = {
+                key: group.params[key] if is_distribution(group.params.get(key)) else value
+                for key, value in first.model_dump(mode="json").items()
+            }
+        data["files"] = {name: sha256(p.read_bytes()).hexdigest() for name, p in self.files()}
+        return data
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form."""
+        text = json.dumps(self.canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return sha256(text.encode()).hexdigest()
+
+    def files(self) -> list[tuple[str, Path]]:
+        """Return the files that it reads, by the name it gives them."""
+        found = self.market.files()
+        if self.accounts is not None:
+            found.append((self.accounts.book, (self._folder or Path.cwd()) / self.accounts.book))
+        return sorted(set(found))
+
+
+def rounded(value: float, digits: int) -> float:
+    """Round to significant digits."""
+    return float(f"{value:.{digits - 1}e}")
