@@ -18,7 +18,7 @@ from sim.errors import EnvironmentFault
 
 TESTED_VERSION = "1.7.1"
 PACKAGE = "@foundry-rs/anvil-linux-amd64"
-_IN_MODULES = Path("node_modules", PACKAGE, "bin", "anvil")
+IN_MODULES = Path("node_modules", PACKAGE, "bin", "anvil")
 _NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"MZ")
 _log = logging.getLogger(__name__)
 
@@ -89,9 +89,9 @@ def candidates() -> Iterator[Candidate]:
     repository = Path(__file__).resolve().parents[2]
     places = [
         (Path(on_path) if on_path else None, "PATH"),
-        (Path.cwd() / _IN_MODULES, "node_modules"),
-        (repository / _IN_MODULES, "node_modules"),
-        (cache_folder() / _IN_MODULES, "cache"),
+        (Path.cwd() / IN_MODULES, "node_modules"),
+        (repository / IN_MODULES, "node_modules"),
+        (cache_folder() / IN_MODULES, "cache"),
     ]
     for path, origin in places:
         if path is not None and path.exists():

@@ -141,7 +141,7 @@ def test_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PLIMSOLL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PLIMSOLL_ANVIL", raising=False)
     on_path, project = tmp_path / "bin", tmp_path / "project"
-    modules = project / finder._IN_MODULES
+    modules = project / finder.IN_MODULES
     for path in (on_path / "anvil", modules):
         path.parent.mkdir(parents=True)
         program(path, f"echo anvil Version: {TESTED_VERSION}")

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Makes .venv from the locks of this folder. Quick when nothing changed; needs Python 3.11 or 3.12.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+find_python() {
+    for candidate in ${PYTHON:-} python3.11 python3.12 python3 python; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+            >/dev/null 2>&1; then
+            found=$candidate
+            # Debian's own Python lacks the module that makes environments with pip.
+            if "$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+                return 0
+            fi
+        fi
+    done
+    if [ -n "${found:-}" ]; then
+        say "$found has no ensurepip: install its venv package (on Debian and Ubuntu: python3-venv)"
+    else
+        say "Python 3.11 or 3.12 is needed, and none is on PATH (or set PYTHON=/path/to/python)"
+    fi
+    exit 2
+}
+
+if ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
+    find_python
+    say "making .venv with $candidate"
+    "$candidate" -m venv --clear .venv
+fi
+pip=".venv/bin/python -m pip --disable-pip-version-check install --quiet"
+
+say "installing locked packages"
+$pip --require-hashes -r setup/build.txt
+# uv is quick, but reads neither pip's mirrors nor its certificates: without it, pip does the same.
+if ! { $pip --require-hashes -r setup/uv.txt &&
+    .venv/bin/uv pip install --quiet --python .venv/bin/python --no-build-isolation \
+        --require-hashes -r setup/requirements.txt; }; then
+    say "uv failed, going on with pip (some minutes)"
+    $pip --no-build-isolation --require-hashes -r setup/requirements.txt
+fi
+$pip --no-deps --no-build-isolation --editable .
+
+.venv/bin/python -m sim.chain.install
