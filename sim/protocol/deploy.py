@@ -47,6 +47,7 @@ class Call:
 
 
 Step = Deploy | Call
+Reporters = Callable[[feeds.Kind, int], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def plan(
     listing: Listing,
     *,
     owner: str,
-    sources: Sequence[str],
+    reporters: Reporters,
     matcher: str,
     now: int,
 ) -> list[Step]:
@@ -104,8 +105,8 @@ def plan(
         What to deploy.
     owner : str
         Who sends the steps and owns the contracts.
-    sources : sequence of str
-        Addresses that report prices.
+    reporters : callable
+        Addresses that report the feeds of a kind of an underlying or asset.
     matcher : str
         Who may bring trades to the direct venue.
     now : int
@@ -140,7 +141,7 @@ def plan(
                 },
             ),
         ),
-        *_oracle(settings, listing, sources),
+        *_oracle(settings, listing, reporters),
         Deploy("engine", ENGINES[settings.engine], (owner,)),
         Call("engine", "publish", (RULEBOOK, rulebook.as_wad(), now, 0)),
         Call("registry", "set_scheme", (SCHEME, Ref("engine"), RULEBOOK)),
@@ -167,25 +168,24 @@ def _named_tokens(listing: Listing) -> list[tuple[str, Token]]:
 
 
 def _oracle(
-    settings: ProtocolSettings, listing: Listing, sources: Sequence[str]
+    settings: ProtocolSettings, listing: Listing, reporters: Reporters
 ) -> Iterable[Step]:
     stale = settings.staleness
     policy = {
-        "quorum": len(sources) // 2 + 1,
         "deviation": to_wad(stale.deviation),
         "opening": stale.opening,
         "liquidation": stale.liquidation,
         "jump": to_wad(stale.jump),
         "recovery": stale.recovery,
     }
-    alone = {**policy, "quorum": 1}
     funding = settings.perpetual
 
     def configure(kind: feeds.Kind, item: int) -> Call:
-        is_surface = kind is feeds.Kind.SURFACE
-        reporters = tuple(sources[:1]) if is_surface else tuple(sources)
-        feed = feeds.feed(kind, item)
-        return Call("oracle", "configure", (feed, alone if is_surface else policy, reporters))
+        sources = tuple(reporters(kind, item))
+        if kind is feeds.Kind.SURFACE:
+            sources = sources[:1]  # a median of parameters may allow arbitrage
+        quorum = {"quorum": len(sources) // 2 + 1, **policy}
+        return Call("oracle", "configure", (feeds.feed(kind, item), quorum, sources))
 
     yield configure(feeds.Kind.STABLE, 0)
     for underlying in listing.underlyings:
@@ -221,7 +221,7 @@ def _oracle(
 def _parameters(settings: ProtocolSettings) -> Iterable[Step]:
     fees, interest = settings.fees, settings.interest
     liquidation, backstop = settings.liquidation, settings.backstop
-    yield Call("registry", "set_fees", (_wad(fees.model_dump()),))
+    yield Call("registry", "set_fees", ({"perp": to_wad(fees.perp), "option": to_wad(fees.option)},))
     yield Call("registry", "set_interest", (_wad(interest.model_dump()),))
     yield Call(
         "liquidator",
@@ -229,8 +229,8 @@ def _parameters(settings: ProtocolSettings) -> Iterable[Step]:
         (
             {
                 "buffer": to_wad(liquidation.buffer),
-                "min_fraction": to_wad(liquidation.minimum_bid),
-                "fee": to_wad(liquidation.fee),
+                "min_fraction": to_wad(liquidation.min_fraction),
+                "fee": to_wad(fees.liquidation),
                 "solvent_duration": liquidation.solvent_duration,
                 "insolvent_duration": liquidation.insolvent_duration,
                 "start_price": to_wad(liquidation.start_price),
@@ -242,7 +242,7 @@ def _parameters(settings: ProtocolSettings) -> Iterable[Step]:
         "set_parameters",
         (
             {
-                "mode": _MODES[backstop.mode],
+                "mode": _MODES[backstop.then],
                 "grace": backstop.grace,
                 "lock_dust": to_wad(backstop.lock_dust),
                 "lock_length": backstop.lock_length,

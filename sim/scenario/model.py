@@ -20,6 +20,7 @@ from sim.market.model import MarketModel
 from sim.market.paths import Horizon, Paths
 from sim.model import Model
 from sim.oracle.model import OracleModel
+from sim.protocol.settings import ProtocolSettings
 from sim.reference.book import CALL, PUT
 from sim.streams import SEED_MAX, Streams
 from sim.units import Duration, Money, Ratio
@@ -27,75 +28,13 @@ from sim.units import Duration, Money, Ratio
 GAS_MIN = 1_000_000
 
 
-class Liquidation(Model):
-    """How accounts are liquidated."""
-
-    rule: str = "dutch_auction"
-    """Liquidation rule: a shipped name."""
-    params: dict[str, Quantity | Duration] = {}
-    """Parameters of the rule; its defaults where not given."""
-    buffer: Ratio = Field(default=0.05, ge=0, le=1)
-    """b: a partial liquidation stops at equity of (1 + b) times maintenance margin."""
-    min_fraction: Ratio = Field(default=0.01, ge=0, le=1)
-    """Smallest fraction that a bid may take."""
-
-
-class Backstop(Model):
-    """Who pays for insolvent accounts."""
-
-    fund: Money = Field(default=0.0, ge=0)
-    """Quote currency in the insurance fund at the start."""
-    then: Literal["mutualise", "deleverage"] = "mutualise"
-    """What happens to the rest."""
-
-
-class Fees(Model):
-    """What the protocol takes."""
-
-    trade: Ratio = Field(default=0.0, ge=0, le=0.1)
-    """Of notional, from each side of a trade."""
-    liquidation: Ratio = Field(default=0.0, ge=0, le=0.5)
-    """Of the value moved by a bid, to the fund."""
-
-
-class Listing(Model):
-    """Which option series are listed: every expiry of the market at these strikes."""
-
-    strikes: tuple[Ratio, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
-    """Strikes over the spot at the start; rounded to two significant digits."""
-    digits: int = Field(default=2, ge=1, le=6)
-    """Significant digits of strikes."""
-
-    @model_validator(mode="after")
-    def _positive(self) -> Listing:
-        for strike in self.strikes:
-            if strike <= 0.0:
-                raise ValueError(f"strikes: {strike:g} is not above 0")
-        return self
-
-
 class Blocks(Model):
     """What fits into a block, and in which order."""
 
-    gas_limit: int = Field(default=30_000_000, ge=GAS_MIN)
+    gas_limit: int = Field(1_000_000_000, ge=GAS_MIN)
+    """Gas limit of a block. A step stands for many blocks of a real chain, so the default is ample."""
     order: Policy = "fees"
     """Order of transactions: fees, first_come, random, adversarial."""
-
-
-class Protocol(Model):
-    """How the contracts are set up."""
-
-    engine: Literal["scenario", "sensitivity", "ltv"] = "scenario"
-    """Margin engine of every account."""
-    rulebook: str = "house"
-    """Shipped rulebook, or the path of one."""
-    liquidation: Liquidation = Liquidation()
-    backstop: Backstop = Backstop()
-    fees: Fees = Fees()
-    listing: Listing = Listing()
-    blocks: Blocks = Blocks()
-    quote: str = "USDC"
-    """Name of the quote stablecoin."""
 
 
 class Accounts(Model):
@@ -183,7 +122,8 @@ class Scenario(Model):
     horizon: Horizon
     market: MarketModel
     oracle: OracleModel = OracleModel()
-    protocol: Protocol = Protocol()
+    protocol: ProtocolSettings = ProtocolSettings()
+    blocks: Blocks = Blocks()
     accounts: Accounts | None = None
     agents: tuple[AgentGroup, ...] = ()
     """Who acts."""
