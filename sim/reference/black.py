@@ -10,25 +10,23 @@ continuously compounded, rho per 1.00 of rate.
 A price is computed on its out-of-the-money side and carried to the other by parity, so that parity
 holds to rounding and no price is below intrinsic.
 
-Limits. Everything is finite. Where vol·√years = 0 (or strike or price of the underlying is 0):
-price is the discounted intrinsic value, delta its slope (half of it at the money), and gamma,
-vega, theta's vol part, vanna and volga are their limits where these are finite, else 0. At the money
-gamma is a spike and reported as 0; so is theta's vol part at expiry. At years = 0 the rate cannot be
-read from a discount and counts as 0.
+Limits. Everything is finite. Where vol·√years = 0 (or strike or price of the underlying is 0) the
+price is the discounted intrinsic value, delta its slope (half of it at the money), and gamma, vega,
+theta's vol part, vanna and volga are their limits where these are finite, else 0: gamma at the
+money is a spike and reported as 0, and so is theta's vol part at expiry. At years = 0 the rate
+cannot be read from a discount and counts as 0.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Callable, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import erfcx, erfinv, ndtr, ndtri
+from scipy.special import erfcx, erfinv, ndtr, ndtri, roots_legendre
 
-from sim.errors import InputError
-from sim.reference import fast
 from sim.reference.validation import (
-    Bools,
     Floats,
     broadcast,
     finite,
@@ -38,6 +36,7 @@ from sim.reference.validation import (
     require,
 )
 
+WORTHWHILE = 4096  # elements from which the compiled kernels of `fast` beat numpy
 _ROOT_TWO_PI = np.sqrt(2 * np.pi)
 _CANCELLATION = 8.0  # how many times rounding may be amplified before a price is integrated
 _LARGE = 1e100  # beyond it a d is infinite for every purpose, and its square still finite
@@ -96,7 +95,7 @@ def black76(
         is_call=floats("is_call", is_call),
         discount=floats("discount", discount),
     )
-    return _evaluate(_check_forward, fast.black76, _black76, inputs)
+    return _evaluate("black76", _check_forward, _black76, inputs)
 
 
 def _check_forward(*inputs: Floats) -> None:
@@ -150,7 +149,7 @@ def black_scholes(
         rate=r,
         carry=r if carry is None else floats("carry", carry),
     )
-    return _evaluate(_check_spot, fast.black_scholes, _black_scholes, inputs)
+    return _evaluate("black_scholes", _check_spot, _black_scholes, inputs)
 
 
 def _check_spot(*inputs: Floats) -> None:
@@ -168,16 +167,18 @@ def _truth(values: Floats) -> None:
 
 
 def _evaluate(
+    kernel: str,
     check: Callable[..., None],
-    kernel: Callable[..., tuple[Floats, ...]],
     exact: Callable[..., Greeks],
     inputs: tuple[Floats, ...],
 ) -> Greeks:
     """Take the kernel for large arrays, and the exact path for small ones and odd elements."""
-    if inputs[0].size < fast.WORTHWHILE:
+    if inputs[0].size < WORTHWHILE:
         check(*inputs)
         return exact(*inputs)
-    result = Greeks(*kernel(*inputs))
+    from sim.reference import fast  # compiled code takes half a second to load
+
+    result = Greeks(*getattr(fast, kernel)(*inputs))
     odd = np.isnan(result.price)
     if odd.any():
         check(*inputs)
@@ -187,7 +188,7 @@ def _evaluate(
 
 
 def log_ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Return ln(numerator/denominator) of numbers ≥ 0, exact to rounding near 1; x/0 counts as ∞."""
+    """Return ln(numerator/denominator) of numbers ≥ 0, exact near 1; anything over 0 is ∞."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         excess = (numerator - denominator) / denominator
         near = np.abs(excess) < 0.5
@@ -233,7 +234,7 @@ def _on_forward(
     density = discount * np.exp(-0.5 * d1 * d1) / _ROOT_TWO_PI
 
     out = np.where(f < k, 1.0, -1.0)
-    value = out * (f * ndtr(out * d1) - k * ndtr(out * d2))
+    value = np.asarray(out * (f * ndtr(out * d1) - k * ndtr(out * d2)))
     cancels = (np.abs(h) > _CANCELLATION * deviation) | (deviation * _CANCELLATION < 0.4)
     cancels &= (deviation > 0) & (np.abs(h) < 40)
     if cancels.any():
@@ -251,11 +252,25 @@ def _on_forward(
         delta=discount * side * ndtr(side * d1),
         gamma=gamma,
         vega=vega,
-        decay=_divided(density * f * v, 2 * root),
+        decay=_divided(density * f * v, 2.0 * root),
         vanna=np.where(v == 0, density * root / 2, -_divided(density * d2, v)),
         volga=_divided(vega * d1 * d2, v),
         in_the_money=ndtr(side * d2),
     )
+
+
+def forward_values(f: Floats, k: Floats, t: Floats, v: Floats, call: Floats) -> Floats:
+    """Undiscounted prices alone, of valid float64 arrays that broadcast; `call` is 1 or 0."""
+    f, k, t, v, call = np.broadcast_arrays(f, k, t, v, call)
+    if f.size < WORTHWHILE:
+        return _on_forward(f, k, t, v, call, np.ones(())).price
+    from sim.reference import fast
+
+    values = fast.forward_values(f, k, t, v, call)
+    odd = np.isnan(values)
+    if odd.any():
+        values[odd] = _on_forward(f[odd], k[odd], t[odd], v[odd], call[odd], np.ones(())).price
+    return values
 
 
 def _black76(f: Floats, k: Floats, t: Floats, v: Floats, call: Floats, discount: Floats) -> Greeks:
@@ -343,7 +358,7 @@ def implied_vol(
         p_, f_, k_, d_, floor = (a.reshape(-1)[rows] for a in (p, f, k, d, intrinsic))
         normal = (p_ / d_ - floor) / np.sqrt(f_) / np.sqrt(k_)
         deviation.reshape(-1)[rows] = _implied_deviation(normal, -np.abs(log_ratio(f_, k_)))
-    return deviation / np.sqrt(t)
+    return np.asarray(deviation / np.sqrt(t))
 
 
 def _implied_deviation(normal: Floats, x: Floats) -> Floats:
@@ -382,13 +397,16 @@ def _implied_deviation(normal: Floats, x: Floats) -> Floats:
         least[active] = np.where(error < 0, now, least[active])
         most[active] = np.where(error > 0, now, most[active])
         inside = (step > least[active]) & (step < most[active])
-        between = np.where(
-            np.isinf(most[active]), 2 * now, (least[active] + most[active]) / 2
-        )
+        between = np.where(np.isinf(most[active]), 2 * now, (least[active] + most[active]) / 2)
         s[active] = np.where(inside | (error == 0), np.where(error == 0, now, step), between)
         done = (np.abs(s[active] - now) <= 2e-16 * now) | (error == 0)
         active = active[~done]
     return s
+
+
+@lru_cache(maxsize=1)
+def _gauss_legendre() -> tuple[Floats, Floats]:
+    return roots_legendre(40)  # type: ignore[no-any-return]
 
 
 def _log_normalised(x: Floats, s: Floats) -> tuple[Floats, Floats, Floats]:
@@ -410,7 +428,7 @@ def _log_normalised(x: Floats, s: Floats) -> tuple[Floats, Floats, Floats]:
     if cancels.any():
         up, t = up[cancels, None], t[cancels, None]
         reach = up + np.sqrt(up * up + 80)  # where the integrand has fallen to e^-40
-        nodes, weights = np.polynomial.legendre.leggauss(40)
+        nodes, weights = _gauss_legendre()
         u = reach * (nodes + 1) / 2
         parts = np.exp(up * u - u * u / 2) * -np.expm1(-2 * t * u)
         ratio[cancels] = (parts @ weights) * reach[:, 0] / 2

@@ -6,10 +6,10 @@ calls would keep the loops scalar, and `fastmath` is limited to contraction beca
 would fold away the magic number that rounds in `_exp`.
 
 Accuracy against 50-digit arithmetic, over F/K 0.05 to 20, vol 5 % to 500 %, an hour to two years
-(tests/reference/test_fast.py): price 1e-15 of max(F, K), delta 2e-15; gamma, vega, theta, rho, vanna
-and volga 2e-14 of the larger of the figure and its scale. Elements outside the range of the kernel
-(prices beyond 1e±100, vol·√years below 1e-9 or above 10, anything not finite or negative) are left
-to the exact path of `black`, which also raises the errors.
+(tests/reference/test_fast.py): price 1e-15 of max(F, K), delta 2e-15, the other greeks 2e-14 of
+their largest value. Elements outside the range of the kernel (prices beyond 1e±100, vol·√years
+below 1e-9 or above 10, anything not finite or negative) are left to the exact path of `black`,
+which also raises the errors.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from sim.reference.validation import Bools, Floats
+from sim.reference.validation import Floats
 
-WORTHWHILE = 4096  # elements from which the kernels beat numpy
 _CHUNK = 32_768  # elements a thread takes at a time
 
 _JIT: dict[str, Any] = {
@@ -39,8 +38,8 @@ _JIT: dict[str, Any] = {
 _INLINE = {**_JIT, "forceinline": True}
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _bits(typing_context: Any, number: Any) -> Any:
+@intrinsic
+def _bits_intrinsic(typing_context: Any, number: Any) -> Any:
     """Return the bits of a float64 as an int64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -49,8 +48,8 @@ def _bits(typing_context: Any, number: Any) -> Any:
     return types.int64(types.float64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _number(typing_context: Any, bits: Any) -> Any:
+@intrinsic
+def _number_intrinsic(typing_context: Any, bits: Any) -> Any:
     """Return the float64 that has these bits."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -59,8 +58,8 @@ def _number(typing_context: Any, bits: Any) -> Any:
     return types.float64(types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _distinct_arrays(typing_context: Any) -> Any:
+@intrinsic
+def _distinct_intrinsic(typing_context: Any) -> Any:
     """Promise LLVM that the array arguments of the calling function do not overlap.
 
     Fifteen arrays are more than it is willing to compare at run time before a vector loop.
@@ -74,6 +73,11 @@ def _distinct_arrays(typing_context: Any) -> Any:
 
     return types.none(), generate
 
+
+# numba calls an intrinsic without its typing context, which a type checker cannot know.
+_bits: Any = _bits_intrinsic
+_number: Any = _number_intrinsic
+_distinct_arrays: Any = _distinct_intrinsic
 
 _LN2_HIGH = 6.93147180369123816490e-01  # the upper 32 bits of ln 2, so that n · it is exact
 _LN2_LOW = 1.90821492927058770002e-10
@@ -232,7 +236,7 @@ def _black76_chunk(
         root = sqrt(t)
         good = _ordinary(f, k, v * root) & (v > 1e-9) & (d > 1e-100) & (d < 1e100)
         good &= (is_call[i] == 0.0) | (is_call[i] == 1.0)
-        p, n1, density, n2, d1, d2 = _on_forward(f, k, root, v, is_call[i])
+        p, n1, density, _, d1, d2 = _on_forward(f, k, root, v, is_call[i])
         kernel = d * density
         side = 1.0 if is_call[i] > 0.5 else -1.0
         inverse = 1.0 / (v * root)
@@ -291,6 +295,19 @@ def _black_scholes_chunk(
         volga[i] = money * d1 * d2 * inverse * root
 
 
+@njit(**_JIT)  # type: ignore[untyped-decorator]
+def _values_chunk(
+    forward: Floats, strike: Floats, years: Floats, vol: Floats, is_call: Floats, value: Floats
+) -> None:
+    """Fill undiscounted prices; elements that are not ordinary get nan."""
+    _distinct_arrays()
+    for i in range(forward.size):
+        f, k, v = forward[i], strike[i], vol[i]
+        root = sqrt(years[i])
+        worth = _on_forward(f, k, root, v, is_call[i])[0]
+        value[i] = worth if _ordinary(f, k, v * root) else np.nan
+
+
 def black76(*inputs: Floats, out: tuple[Floats, ...] | None = None) -> tuple[Floats, ...]:
     """Return price, delta, gamma, vega, theta, rho, vanna and volga, as `black.black76`.
 
@@ -305,12 +322,21 @@ def black76(*inputs: Floats, out: tuple[Floats, ...] | None = None) -> tuple[Flo
     tuple of 8 arrays
         Price is nan where the exact path must be taken.
     """
-    return _fill(_black76_chunk, inputs, out)
+    return _fill(_black76_chunk, inputs, out or _empty(inputs, 8))
 
 
 def black_scholes(*inputs: Floats, out: tuple[Floats, ...] | None = None) -> tuple[Floats, ...]:
     """Like `black76`, of inputs spot, strike, years, vol, is_call, rate, carry."""
-    return _fill(_black_scholes_chunk, inputs, out)
+    return _fill(_black_scholes_chunk, inputs, out or _empty(inputs, 8))
+
+
+def forward_values(*inputs: Floats) -> Floats:
+    """Return undiscounted prices of forward, strike, years, vol, is_call; nan as in `black76`."""
+    return _fill(_values_chunk, inputs, _empty(inputs, 1))[0]
+
+
+def _empty(inputs: tuple[Floats, ...], count: int) -> tuple[Floats, ...]:
+    return tuple(np.empty(inputs[0].shape) for _ in range(count))
 
 
 @lru_cache(maxsize=1)
@@ -320,11 +346,10 @@ def _pool(process: int) -> ThreadPoolExecutor:
 
 
 def _fill(
-    kernel: Callable[..., None], inputs: tuple[Floats, ...], out: tuple[Floats, ...] | None
+    kernel: Callable[..., None], inputs: tuple[Floats, ...], outputs: tuple[Floats, ...]
 ) -> tuple[Floats, ...]:
     """Run a kernel over slices of the arrays on all cores."""
-    shape, size = inputs[0].shape, inputs[0].size
-    outputs = out or tuple(np.empty(shape) for _ in range(8))
+    size = inputs[0].size
     arrays = [np.ascontiguousarray(array).reshape(-1) for array in inputs]
     arrays += [array.reshape(-1) for array in outputs]
 

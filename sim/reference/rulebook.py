@@ -13,8 +13,9 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from sim.model import Model
 from sim.units import from_wad, to_wad
 
 MAX_SCENARIOS = 40
@@ -54,9 +55,7 @@ def _vol_move(value: Any) -> Any:
 _VOL_MOVES = tuple(move.name.lower() for move in VolMove)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Model(Model):
     def as_wad(self) -> dict[str, Any]:
         """Return the fields as the chain stores them: ratios as WAD integers, matrices flat."""
         return {name: _chain_value(getattr(self, name)) for name in type(self).model_fields}
@@ -307,5 +306,56 @@ class LtvRulebook(_Titled):
         return self
 
 
-Rulebook = ScenarioRulebook | LtvRulebook
-KINDS: dict[str, type[Rulebook]] = {"scenario": ScenarioRulebook, "ltv": LtvRulebook}
+class SensitivityRulebook(_Titled):
+    """Greeks and covariance (PROTOCOL 6)."""
+
+    kind: Literal["sensitivity"]
+    multiplier: Ratio
+    """z: expected shortfall of a Student t of unit variance, in standard deviations."""
+    horizon: Annotated[Seconds, Field(gt=0)]
+    buckets: Annotated[tuple[Seconds, ...], Field(max_length=7)]
+    """Times to expiry that end a bucket of vegas, ascending; the last bucket has no end."""
+    power: Ratio
+    """Vegas are scaled by (30 days / max(τ, time_floor)) ^ power."""
+    time_floor: Annotated[Seconds, Field(gt=0)] = 86_400
+    ids: Annotated[tuple[Annotated[int, Field(ge=0, le=254)], ...], Field(min_length=1)]
+    covariance: tuple[tuple[_Number, ...], ...]
+    """Per year, of relative moves: spots in the order of `ids`, then their vols."""
+    naked_short_minimum: Ratio
+    """Least core requirement, of spot, per contract short of longs at the same strike."""
+    use_rate: bool = False
+    charges: Charges = Charges()
+    factors: Factors = Factors()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if list(self.ids) != sorted(set(self.ids)) or len(self.ids) > MAX_UNDERLYINGS:
+            raise ValueError(f"ids: at most {MAX_UNDERLYINGS}, ascending, each one once")
+        if list(self.buckets) != sorted(set(self.buckets)):
+            raise ValueError("buckets: must ascend")
+        count = 2 * len(self.ids)
+        if len(self.covariance) != count or any(len(row) != count for row in self.covariance):
+            raise ValueError(f"covariance: expected {count} rows of {count}: spots, then vols")
+        matrix = np.array(self.covariance)
+        for i, j in np.argwhere(matrix != matrix.T):
+            raise ValueError(f"covariance[{i}][{j}] differs from its mirror image")
+        least = float(np.linalg.eigvalsh(matrix)[0])
+        if least < -1e-12 * max(1.0, float(matrix.diagonal().max())):
+            raise ValueError(
+                f"covariance: not positive semidefinite (least eigenvalue {least:.3g})"
+            )
+        half = len(self.ids)
+        for i, j in np.argwhere(matrix[half:, half:] < 0):
+            raise ValueError(
+                f"covariance[{i + half}][{j + half}]: vols must not be negatively correlated, "
+                "because their vegas count without a sign"
+            )
+        return self
+
+
+Rulebook = ScenarioRulebook | SensitivityRulebook | LtvRulebook
+KINDS: dict[str, type[Rulebook]] = {
+    "scenario": ScenarioRulebook,
+    "sensitivity": SensitivityRulebook,
+    "ltv": LtvRulebook,
+}
