@@ -30,16 +30,27 @@ if ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
     "$candidate" -m venv --clear .venv
 fi
 pip=".venv/bin/python -m pip --disable-pip-version-check install --quiet"
+uv=".venv/bin/uv pip install --quiet --python .venv/bin/python --build-constraints setup/build.txt"
+
+install_with_uv() {
+    $pip --require-hashes -r setup/uv.txt &&
+        $uv --require-hashes -r setup/requirements.txt &&
+        $uv --no-deps --editable .
+}
+
+# Without isolation, so that nothing is built with what is not locked. The last line may replace
+# what hatchling needs; by then it has done its work.
+install_with_pip() {
+    $pip --require-hashes -r setup/build.txt
+    $pip --no-deps --no-build-isolation --editable .
+    $pip --no-build-isolation --require-hashes -r setup/requirements.txt
+}
 
 say "installing locked packages"
-$pip --require-hashes -r setup/build.txt
-# uv is quick, but reads neither pip's mirrors nor its certificates: without it, pip does the same.
-if ! { $pip --require-hashes -r setup/uv.txt &&
-    .venv/bin/uv pip install --quiet --python .venv/bin/python --no-build-isolation \
-        --require-hashes -r setup/requirements.txt; }; then
-    say "uv failed, going on with pip (some minutes)"
-    $pip --no-build-isolation --require-hashes -r setup/requirements.txt
+if [ -n "${PLIMSOLL_NO_UV:-}" ] || ! install_with_uv; then
+    # uv knows neither pip's mirrors nor its certificates.
+    say "going on with pip instead of uv, which takes some minutes"
+    install_with_pip
 fi
-$pip --no-deps --no-build-isolation --editable .
 
 .venv/bin/python -m sim.chain.install
