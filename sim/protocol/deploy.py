@@ -134,12 +134,7 @@ def plan(
         Call(
             "registry",
             "set_contracts",
-            (
-                {
-                    name: Ref(name)
-                    for name in ("clearing_house", "oracle", "liquidator", "backstop")
-                },
-            ),
+            ({name: Ref(name) for name in ("clearing_house", "oracle", "liquidator", "backstop")},),
         ),
         *_oracle(settings, listing, reporters),
         Deploy("engine", ENGINES[settings.engine], (owner,)),
@@ -167,9 +162,7 @@ def _named_tokens(listing: Listing) -> list[tuple[str, Token]]:
     return [("quote", listing.quote), *collateral]
 
 
-def _oracle(
-    settings: ProtocolSettings, listing: Listing, reporters: Reporters
-) -> Iterable[Step]:
+def _oracle(settings: ProtocolSettings, listing: Listing, reporters: Reporters) -> Iterable[Step]:
     stale = settings.staleness
     policy = {
         "deviation": to_wad(stale.deviation),
@@ -221,7 +214,9 @@ def _oracle(
 def _parameters(settings: ProtocolSettings) -> Iterable[Step]:
     fees, interest = settings.fees, settings.interest
     liquidation, backstop = settings.liquidation, settings.backstop
-    yield Call("registry", "set_fees", ({"perp": to_wad(fees.perp), "option": to_wad(fees.option)},))
+    yield Call(
+        "registry", "set_fees", ({"perp": to_wad(fees.perp), "option": to_wad(fees.option)},)
+    )
     yield Call("registry", "set_interest", (_wad(interest.model_dump()),))
     yield Call(
         "liquidator",

@@ -99,7 +99,9 @@ def render(run: Run, manifest: dict[str, Any]) -> str:
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_CSS}</style></head><body>\n" + "\n".join(filter(None, body)) + "\n</body></html>\n"
+        f"<style>{_CSS}</style></head><body>\n"
+        + "\n".join(filter(None, body))
+        + "\n</body></html>\n"
     )
 
 
@@ -141,7 +143,11 @@ def _expectations(rows: list[dict[str, Any]]) -> str:
                 row["name"],
                 row["found"],
                 row["allowed"],
-                _Raw('<span class="good">yes</span>' if row["held"] else '<span class="bad">no</span>'),
+                _Raw(
+                    '<span class="good">yes</span>'
+                    if row["held"]
+                    else '<span class="bad">no</span>'
+                ),
             )
             for row in rows
         ),

@@ -178,7 +178,7 @@ def worst_accounts(run: Run) -> Figure | None:
 def waterfall(run: Run) -> Figure | None:
     """Who bore the losses, layer by layer."""
     table = run.table("waterfall")
-    layers = ("account", "fees", *LOSS_LAYERS)
+    layers = ("account", *LOSS_LAYERS)
     borne = table.groupby("layer")["amount"].sum().reindex(layers).fillna(0.0)
     if not borne.abs().sum():
         return None
@@ -215,8 +215,12 @@ def health(run: Run) -> Figure | None:
     figure, axes = plt.subplots(figsize=(9.6, 2.8))
     levels = by_step.quantile([0.0, 0.1, 0.25, 0.5, 0.75]).unstack()
     clock = _clock(times.reindex(levels.index))
-    axes.fill_between(clock, levels[0.1], levels[0.75], color=BLUE, alpha=0.12, lw=0, label="10–75 %")
-    axes.fill_between(clock, levels[0.25], levels[0.75], color=BLUE, alpha=0.18, lw=0, label="25–75 %")
+    axes.fill_between(
+        clock, levels[0.1], levels[0.75], color=BLUE, alpha=0.12, lw=0, label="10–75 %"
+    )
+    axes.fill_between(
+        clock, levels[0.25], levels[0.75], color=BLUE, alpha=0.18, lw=0, label="25–75 %"
+    )
     axes.plot(clock, levels[0.5], color=BLUE, label="median")
     axes.plot(clock, levels[0.0], color=RED, lw=1.0, label="worst account")
     axes.axhline(1.0, color=INK, lw=0.8)
@@ -267,7 +271,11 @@ def gas(run: Run) -> Figure | None:
     figure, axes = plt.subplots(figsize=(9.6, 0.42 * len(order) + 1.0))
     values = [table.loc[table["action"] == action, "gas_used"].to_numpy() for action in order]
     boxes = axes.boxplot(
-        values, orientation="horizontal", widths=0.55, patch_artist=True, showfliers=True,
+        values,
+        orientation="horizontal",
+        widths=0.55,
+        patch_artist=True,
+        showfliers=True,
         whis=(5, 95),
         flierprops={"marker": ".", "markersize": 3, "markeredgecolor": MUTED},
         medianprops={"color": INK},

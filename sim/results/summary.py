@@ -10,7 +10,7 @@ import pandas as pd
 from sim import units
 from sim.results.folder import Run
 
-LOSS_LAYERS = ("fund", "deleveraging", "mutualisation", "deficit")
+LOSS_LAYERS = ("fees", "fund", "deleveraging", "mutualisation", "deficit")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,6 @@ class PriceMove:
     lowest: float
     highest: float
     last: float
-
 
 
 @dataclass(frozen=True)

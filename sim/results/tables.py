@@ -8,7 +8,7 @@ nothing of the machine or the clock goes in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Context
 from pathlib import Path
 from typing import Any, Iterable, Mapping
 
@@ -104,7 +104,6 @@ TABLES: dict[str, Table] = {
                 _float("vol", "market implied vol, 30 days at the money, annualised"),
                 _float("oracle_spot", "spot as the oracle holds it"),
                 _float("oracle_mark", "perp mark as the oracle holds it"),
-                _float("oracle_age", "seconds since the oracle's spot was observed"),
                 _float("funding_index", "cash paid per unit long since listing"),
             ),
         ),
@@ -117,7 +116,10 @@ TABLES: dict[str, Table] = {
                 _int("account", "account id; 0 is the insurance fund"),
                 _text("agent", "who owns it"),
                 _int("phase", "0 healthy, 1 solvent liquidation, 2 insolvent liquidation"),
-                _int("usable", "purposes its market data is fresh for: 1 opening, 2 closing, 4 liquidation"),
+                _int(
+                    "usable",
+                    "what its market data is fresh for: 1 opening, 2 closing, 4 liquidation",
+                ),
                 *_money("cash", "cash with interest"),
                 *_money("equity", "equity on chain"),
                 *_money("initial", "initial margin on chain"),
@@ -127,7 +129,9 @@ TABLES: dict[str, Table] = {
                 _float("reference_maintenance", "maintenance margin by the reference"),
                 _float("error", "largest absolute difference of the three, quote currency"),
                 _float("budget", "error budget of PROTOCOL 11, quote currency"),
-                _float("greek_error", "largest difference of a greek, relative to the account's gross scale"),
+                _float(
+                    "greek_error", "largest difference of a greek in money, over gross notional"
+                ),
                 _flag("flip", "a decision on chain differs from the reference outside the budget"),
                 _float("delta", "dollar delta"),
                 _float("gamma", "dollar gamma: change of dollar delta per 1.00 relative move"),
@@ -268,11 +272,6 @@ class TableWriter:
     def close(self) -> None:
         self.flush()
         self._file.close()
-
-
-def exact(value: Any) -> int:
-    """Return an exact column's value as an integer."""
-    return int(value) if isinstance(value, Decimal) else int(value)
 
 
 def dictionary() -> str:

@@ -1,0 +1,5 @@
+"""Runs: a scenario on a chain, from its name to a finished folder."""
+
+from sim.engine.run import run
+
+__all__ = ["run"]

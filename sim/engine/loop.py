@@ -1,0 +1,209 @@
+"""The step loop: clock, intents, one block, checks, records.
+
+The loop knows nothing of scenarios and folders; it drives a world along paths and hands what happened to
+a recorder and a journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Mapping, Sequence
+
+import numpy as np
+
+from sim.agents.intents import Instrument, Intent, Order, Outcome
+from sim.agents.matching import cross
+from sim.agents.ordering import Pending, Policy, arranged, liquidations_first
+from sim.agents.view import AccountView, Board, Distress, View
+from sim.chain import Block, Receipt
+from sim.checks import conformance, conservation
+from sim.engine.journal import Journal
+from sim.engine.recorder import Recorder, failure
+from sim.engine.world import SET_UP, Action, World
+from sim.market.paths import Paths
+from sim.oracle.feeds import Oracle
+from sim.protocol.abi import Event
+from sim.protocol.client import Snapshot
+from sim.reference.book import Market
+from sim.reference.rulebook import Rulebook
+from sim.streams import Streams
+
+Progress = Callable[[str, int, int | None, str], None]
+"""Told the stage, how far it is, how long it is if known, and a note."""
+
+
+@dataclass
+class Loop:
+    """A run in motion."""
+
+    world: World
+    paths: Paths
+    instruments: Sequence[Instrument]
+    oracle: Oracle
+    streams: Streams
+    rulebook: Rulebook
+    order: Policy
+    fund: float
+    interval: int
+    journal: Journal
+    recorder: Recorder
+    progress: Progress
+
+    def run(self) -> None:
+        """Set the protocol up and play every step."""
+        self._set_up()
+        steps = len(self.paths.times)
+        snapshot: Snapshot | None = None
+        grants: list[Action] = []
+        crowding = 0.0
+        arrivals = 0
+        for step in range(steps):
+            truth = self.paths.at(step)
+            views = self._views(step, truth, snapshot, crowding)
+            wishes, refused = self._wishes(step, views)
+            pending = self._arranged(step, wishes, arrivals)
+            arrivals += len(pending)
+            actions = [
+                *self.world.report(self.oracle.updates(step, truth)),
+                *grants,
+                *(self.world.act(p.sender, p.intent) for p in pending),
+            ]
+            block, events = self._mine(step, actions, truth.time)
+            grants = self.world.learn(actions, events)
+            self._tell(actions, block, refused)
+            crowding = sum(r.gas_used for r in block.receipts) / self.world.backend.gas_limit
+
+            snapshot = self.world.snapshot()
+            agreement = conformance(snapshot, self.rulebook)
+            money = conservation(snapshot)
+            self.recorder.state(step, block, actions, events, snapshot, truth, agreement, money)
+            self.progress("running", step + 1, steps, _note(snapshot))
+
+    def _set_up(self) -> None:
+        """Deploy, hand out tokens, open accounts; all before the first step's time."""
+        world = self.world
+        board = Board(self.paths.at(0), tuple(self.instruments))
+        limit, world.backend.gas_limit = world.backend.gas_limit, SET_UP_GAS
+        start = int(self.paths.times[0])
+        stages: list[Callable[[], list[Action]]] = [
+            world.deployment,
+            lambda: world.endowments(board, self.fund),
+            world.grants,
+        ]
+        for number, stage in enumerate(stages):
+            self.progress("setting up", number, len(stages), "")
+            actions = stage()
+            block, events = self._mine(SET_UP, actions, start - len(stages) + number)
+            for action, receipt in zip(actions, block.receipts, strict=True):
+                if not receipt.succeeded:
+                    raise SetUpFailed(action, receipt)
+            world.learn(actions, events)
+        world.backend.gas_limit = limit
+
+    def _views(
+        self, step: int, truth: Market, snapshot: Snapshot | None, crowding: float
+    ) -> dict[str, View]:
+        """Return what every agent sees before the block; before the first one the chain knows nothing."""
+        board = Board(truth, tuple(i for i in self.instruments if _alive(i, truth.time)))
+        accounts: dict[int, AccountView] = {}
+        distressed: list[Distress] = []
+        fund = 0.0
+        if snapshot is not None:
+            accounts = self.world.account_views(snapshot)
+            distressed = self.world.distressed(snapshot, accounts)
+            fund = accounts[0].cash
+        wallets = self.world.wallets()
+        return {
+            name: View(
+                step=step,
+                steps=len(self.paths.times),
+                time=truth.time,
+                interval=self.interval,
+                board=board,
+                oracle=truth if snapshot is None else snapshot.market,
+                accounts=tuple(accounts.get(a, _empty(a)) for a in self.world.accounts[name]),
+                wallet=wallets[name],
+                distressed=tuple(distressed),
+                quote=self.world.listing.quote.symbol,
+                fund=fund,
+                crowding=crowding,
+            )
+            for name in self.world.agents
+        }
+
+    def _wishes(
+        self, step: int, views: Mapping[str, View]
+    ) -> tuple[list[tuple[str, Intent]], list[tuple[str, Outcome]]]:
+        """Ask every agent, and let orders meet quotes."""
+        wishes: list[tuple[str, Intent]] = []
+        orders: list[tuple[str, Order]] = []
+        for name, agent in self.world.agents.items():
+            for intent in agent.decide(views[name], self.streams.at(f"agent/{name}", step)):
+                if isinstance(intent, Order):
+                    orders.append((name, intent))
+                else:
+                    wishes.append((name, intent))
+        makers = [(agent, views[name]) for name, agent in self.world.agents.items()]
+        trades, refused = cross(orders, makers)
+        return [*wishes, *trades], refused
+
+    def _arranged(
+        self, step: int, wishes: Sequence[tuple[str, Intent]], arrivals: int
+    ) -> list[Pending]:
+        pending = [
+            Pending(name, intent, arrivals + rank, 0) for rank, (name, intent) in enumerate(wishes)
+        ]
+        rng: np.random.Generator = self.streams.at("blocks/order", step)
+        ordered = arranged(pending, self.order, rng)
+        # Only a builder who works against the protocol puts users ahead of liquidations.
+        return ordered if self.order == "adversarial" else liquidations_first(ordered)
+
+    def _mine(
+        self, step: int, actions: Sequence[Action], time: int
+    ) -> tuple[Block, list[list[Event]]]:
+        transactions = [action.transaction for action in actions]
+        block = self.world.backend.mine(transactions, time)
+        events = self.world.events(block)
+        self.journal.add(step, transactions, block)
+        self.recorder.transactions(step, actions, block, events)
+        return block, events
+
+    def _tell(
+        self, actions: Sequence[Action], block: Block, refused: Sequence[tuple[str, Outcome]]
+    ) -> None:
+        """Let every agent learn what became of its intents."""
+        outcomes: dict[str, list[Outcome]] = {name: [] for name in self.world.agents}
+        for name, outcome in refused:
+            outcomes[name].append(outcome)
+        for action, receipt in zip(actions, block.receipts, strict=True):
+            if action.intent is not None:
+                reason = "" if receipt.succeeded else failure(receipt)
+                outcomes[action.agent].append(
+                    Outcome(action.intent, receipt.succeeded, reason, receipt.gas_used)
+                )
+        for name, own in outcomes.items():
+            self.world.agents[name].observe(own)
+
+
+SET_UP_GAS = 10**10
+"""Gas limit of the blocks in which the protocol is set up."""
+
+
+class SetUpFailed(Exception):
+    """A transaction of the set-up reverted."""
+
+    def __init__(self, action: Action, receipt: Receipt) -> None:
+        super().__init__(f"{action.name} by {action.agent} failed: {failure(receipt)}")
+
+
+def _alive(instrument: Instrument, time: int) -> bool:
+    return instrument.expiry == 0 or instrument.expiry > time
+
+
+def _empty(account: int) -> AccountView:
+    return AccountView(account, 0.0, 0.0, 0.0, 0.0, {}, {})
+
+
+def _note(snapshot: Snapshot) -> str:
+    busy = int((snapshot.phase > 0).sum())
+    return f"{busy} in liquidation" if busy else ""

@@ -1,0 +1,383 @@
+"""Rows of a run's tables, from blocks and snapshots."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, Sequence
+
+import numpy as np
+import orjson
+
+from sim.chain import Block
+from sim.checks import Agreement, Conservation
+from sim.engine.world import Action
+from sim.protocol import words
+from sim.protocol.abi import Event, revert_reason
+from sim.protocol.client import Snapshot
+from sim.reference.book import KIND_NAMES, Market
+from sim.results import RunWriter
+from sim.units import YEAR
+
+_THIRTY_DAYS = 30 * 86_400 / YEAR
+_FUND = 0
+_LIQUIDATIONS = {
+    "Flagged": "flagged",
+    "Bid": "bid",
+    "Restarted": "restarted",
+    "TurnedInsolvent": "insolvent",
+    "Resolved": "resolved",
+    "Closed": "closed",
+}
+
+
+class Recorder:
+    """Writes what happened, one block at a time."""
+
+    def __init__(self, writer: RunWriter, owners: Mapping[int, str]) -> None:
+        self._writer = writer
+        self._owners = owners
+        self._positions: dict[int, bytes] = {}
+        self._mutualised = 0
+
+    def transactions(
+        self,
+        step: int,
+        actions: Sequence[Action],
+        block: Block,
+        events: Sequence[Sequence[Event]],
+    ) -> None:
+        """Record the transactions and events of a block."""
+        self._writer.add(
+            "transactions",
+            [
+                {
+                    "step": step,
+                    "index": index,
+                    "agent": action.agent,
+                    "action": action.name,
+                    "account": action.account,
+                    "succeeded": receipt.succeeded,
+                    "gas_used": receipt.gas_used,
+                    "reason": "" if receipt.succeeded else failure(receipt),
+                }
+                for index, (action, receipt) in enumerate(zip(actions, block.receipts, strict=True))
+            ],
+        )
+        numbered = list(_numbered(events))
+        self._writer.add(
+            "events",
+            [
+                {
+                    "step": step,
+                    "index": index,
+                    "log": log,
+                    "contract": event.address,
+                    "event": event.name,
+                    "arguments": orjson.dumps(_json(event.args)).decode(),
+                }
+                for index, log, event in numbered
+            ],
+        )
+        self._writer.add(
+            "waterfall",
+            [
+                {"step": step, "index": index, "log": log, **row}
+                for index, log, event in numbered
+                for row in _losses(event)
+            ],
+        )
+        self._mutualised += sum(
+            event.args["mutualised"] for _, _, event in numbered if event.name == "Covered"
+        )
+
+    def state(
+        self,
+        step: int,
+        block: Block,
+        actions: Sequence[Action],
+        events: Sequence[Sequence[Event]],
+        snapshot: Snapshot,
+        truth: Market,
+        agreement: Agreement,
+        money: Conservation,
+    ) -> None:
+        """Record the state after a block and what was verified of it."""
+        self._steps(step, block, actions, snapshot, money)
+        self._prices(step, snapshot, truth)
+        self._accounts(step, snapshot, agreement)
+        self._changed_positions(step, snapshot)
+        self._liquidations(step, events, snapshot)
+        self._checks(step, snapshot, agreement, money)
+
+    def _steps(
+        self,
+        step: int,
+        block: Block,
+        actions: Sequence[Action],
+        snapshot: Snapshot,
+        money: Conservation,
+    ) -> None:
+        included = [receipt for receipt in block.receipts if receipt.included]
+        fund = snapshot.accounts.tolist().index(_FUND)
+        self._writer.add(
+            "steps",
+            [
+                {
+                    "step": step,
+                    "time": block.timestamp,
+                    "block": block.number,
+                    "block_hash": block.hash or "",
+                    "transactions": len(included),
+                    "failed": sum(not receipt.succeeded for receipt in included),
+                    "dropped": len(actions) - len(included),
+                    "gas_used": sum(receipt.gas_used for receipt in included),
+                    "accounts": len(snapshot.accounts) - 1,
+                    "underwater": int(snapshot.underwater.sum()),
+                    "liquidating": int((snapshot.phase > 0).sum()),
+                    "equity_wad": sum(snapshot.equity),
+                    "fund_wad": snapshot.equity[fund] or snapshot.cash[fund],
+                    "deficit_wad": -sum(min(equity, 0) for equity in snapshot.equity),
+                    "mutualised_wad": self._mutualised,
+                    "conservation_wad": money.worst,
+                }
+            ],
+        )
+
+    def _prices(self, step: int, snapshot: Snapshot, truth: Market) -> None:
+        told = snapshot.market.underlyings
+        place = {int(number): row for row, number in enumerate(told.id)}
+        rows = []
+        for number, name, spot in zip(
+            truth.underlyings.id, truth.underlyings.name, truth.underlyings.spot, strict=True
+        ):
+            row = place[int(number)]
+            rows.append(
+                {
+                    "step": step,
+                    "time": truth.time,
+                    "factor": name,
+                    "spot": float(spot),
+                    "vol": atm_vol(truth, int(number), _THIRTY_DAYS),
+                    "oracle_spot": float(np.asarray(told.spot)[row]),
+                    "oracle_mark": float(np.asarray(told.mark)[row]),
+                    "funding_index": float(np.asarray(told.funding_index)[row]),
+                }
+            )
+        self._writer.add("prices", rows)
+
+    def _accounts(self, step: int, snapshot: Snapshot, agreement: Agreement) -> None:
+        ours = agreement.reference
+        spot = np.asarray(snapshot.market.underlyings.spot)
+        delta, gamma, vega, theta = (snapshot.greeks[:, :, greek] for greek in range(4))
+        columns = {
+            "reference_equity": ours.equity,
+            "reference_initial": ours.initial,
+            "reference_maintenance": ours.maintenance,
+            "error": agreement.error,
+            "budget": agreement.budget,
+            "greek_error": agreement.greek_error,
+            "flip": agreement.flip,
+            # Sums in a fixed order: a matrix product's depends on the BLAS.
+            "delta": (delta * spot).sum(axis=1),
+            "gamma": (gamma * spot * spot).sum(axis=1),
+            "vega": vega.sum(axis=1),
+            "theta": theta.sum(axis=1),
+        }
+        listed = {name: np.asarray(values).tolist() for name, values in columns.items()}
+        self._writer.add(
+            "accounts",
+            [
+                {
+                    "step": step,
+                    "account": account,
+                    "agent": self._owners[account],
+                    "phase": int(snapshot.phase[row]),
+                    "usable": int(snapshot.usable[row]),
+                    "cash_wad": snapshot.cash[row],
+                    "equity_wad": snapshot.equity[row],
+                    "initial_wad": snapshot.initial[row],
+                    "maintenance_wad": snapshot.maintenance[row],
+                    **{name: values[row] for name, values in listed.items()},
+                }
+                for row, account in enumerate(snapshot.accounts.tolist())
+            ],
+        )
+
+    def _changed_positions(self, step: int, snapshot: Snapshot) -> None:
+        names = dict(
+            zip(snapshot.market.underlyings.id, snapshot.market.underlyings.name, strict=True)
+        )
+        rows: list[dict[str, Any]] = []
+        for account, packed in snapshot.words.items():
+            if self._positions.get(account, b"") == packed:
+                continue
+            self._positions[account] = packed
+            held = words.decode_positions(words.limbs(packed))
+            for place in range(len(held.size)):
+                rows.append(
+                    {
+                        "step": step,
+                        "account": account,
+                        "underlying": names[int(held.underlying[place])],
+                        "kind": KIND_NAMES[int(held.kind[place])],
+                        "expiry": int(held.expiry[place]),
+                        "strike": float(held.strike[place]),
+                        "size": float(held.size[place]),
+                        "word": "0x" + packed[32 * place : 32 * place + 32].hex(),
+                    }
+                )
+            if not packed:
+                nothing = {"underlying": "", "kind": "", "expiry": 0, "strike": 0.0, "size": 0.0}
+                rows.append({"step": step, "account": account, **nothing, "word": ""})
+        self._writer.add("positions", rows)
+
+    def _liquidations(
+        self, step: int, events: Sequence[Sequence[Event]], snapshot: Snapshot
+    ) -> None:
+        row_of = {account: row for row, account in enumerate(snapshot.accounts.tolist())}
+        rows = []
+        for index, log, event in _numbered(events):
+            what = _LIQUIDATIONS.get(event.name)
+            if what is None or event.address != "liquidator":
+                continue
+            args = event.args
+            row = row_of[args["account"]]
+            entry = {
+                "step": step,
+                "index": index,
+                "log": log,
+                "account": args["account"],
+                "what": what,
+                "bidder": args.get("bidder", -1),
+                "fraction": args.get("fraction", 0) / 10**18,
+                "paid_wad": args.get("price", 0),
+                "equity_wad": snapshot.equity[row],
+                "maintenance_wad": snapshot.maintenance[row],
+            }
+            rows.append(entry)
+            if what == "flagged" and args["phase"] == 2:
+                rows.append({**entry, "what": "insolvent"})
+        self._writer.add("liquidations", rows)
+
+    def _checks(
+        self, step: int, snapshot: Snapshot, agreement: Agreement, money: Conservation
+    ) -> None:
+        accounts = snapshot.accounts
+        compared = int(agreement.compared.sum())
+        share = agreement.error / np.maximum(agreement.budget, 1e-18)
+        worst = int(np.argmax(share))
+        worst_greek = int(np.argmax(agreement.greek_error))
+        flips = int(agreement.flip.sum())
+        flipped = int(accounts[int(np.argmax(agreement.flip))]) if flips else -1
+        rows = [
+            ("margin", bool(share[worst] <= 1), int(accounts[worst]), float(share[worst]), 1.0, 3),
+            ("decisions", not flips, flipped, float(flips), 0.0, 2),
+            (
+                "greeks",
+                bool(agreement.greek_error[worst_greek] <= GREEK_TOLERANCE),
+                int(accounts[worst_greek]),
+                float(agreement.greek_error[worst_greek]),
+                GREEK_TOLERANCE,
+                4,
+            ),
+        ]
+        entries = [
+            {
+                "step": step,
+                "check": name,
+                "held": held,
+                "account": account,
+                "worst": figure,
+                "allowed": allowed,
+                "compared": per_account * compared,
+            }
+            for name, held, account, figure, allowed, per_account in rows
+        ]
+        for name in ("identity", "accounts", "holdings", "positions"):
+            off = getattr(money, name)
+            entries.append(
+                {
+                    "step": step,
+                    "check": f"conservation of {name}",
+                    "held": off == 0,
+                    "account": -1,
+                    "worst": float(off),
+                    "allowed": 0.0,
+                    "compared": len(accounts),
+                }
+            )
+        self._writer.add("checks", entries)
+
+
+GREEK_TOLERANCE = 1e-9
+"""Largest difference of a greek in money between chain and reference, over gross notional."""
+
+
+def atm_vol(market: Market, underlying: int, years: float) -> float:
+    """Return the at-the-money vol `years` from now, linear in total variance between expiries."""
+    table = market.expiries
+    rows = np.flatnonzero(np.asarray(table.underlying) == underlying)
+    if not rows.size:
+        return float("nan")
+    m, sigma, tau = (np.asarray(getattr(table, key))[rows] for key in ("m", "sigma", "tau"))
+    a, b, rho = (np.asarray(getattr(table, key))[rows] for key in ("a", "b", "rho"))
+    left = (np.asarray(table.time)[rows] - market.time) / YEAR
+    variance = (a + b * (np.sqrt(m * m + sigma * sigma) - rho * m)) * left / (tau / YEAR)
+    at = min(max(years, float(left[0])), float(left[-1]))
+    return float(np.sqrt(np.interp(at, left, variance) / at))
+
+
+def failure(receipt: Any) -> str:
+    """Return why a transaction failed, for people."""
+    if not receipt.included:
+        return "no gas left in the block"
+    return revert_reason(receipt.output) or "reverted"
+
+
+def _numbered(events: Sequence[Sequence[Event]]) -> Iterable[tuple[int, int, Event]]:
+    log = 0
+    for index, own in enumerate(events):
+        for event in own:
+            yield index, log, event
+            log += 1
+
+
+def _losses(event: Event) -> list[dict[str, Any]]:
+    """Return who bore what of a loss, as rows of the waterfall."""
+    args = event.args
+    if event.name == "Bid" and args["phase"] == 1:
+        lost = args["equity"] - args["equity_after"]
+        return [_layer("account", args["account"], lost)] if lost > 0 else []
+    if event.name == "Covered":
+        shares = (
+            ("fees", "fees"),
+            ("fund", "fund"),
+            ("mutualisation", "mutualised"),
+            ("deficit", "deficit"),
+        )
+        return [
+            _layer(layer, args["target"], args[name]) for layer, name in shares if args[name] > 0
+        ]
+    if event.name == "Deleveraged" and args["charge"] > 0:
+        return [_layer("deleveraging", args["counterparty"], args["charge"])]
+    return []
+
+
+def _layer(layer: str, account: int, amount: int) -> dict[str, Any]:
+    return {"layer": layer, "account": account, "amount_wad": amount}
+
+
+def _json(value: Any) -> Any:
+    """Return a value for JSON; integers as decimal strings, so that no reader rounds them."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if hasattr(value, "_asdict"):
+        return _json(value._asdict())
+    if isinstance(value, dict):
+        return {key: _json(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(part) for part in value]
+    return value

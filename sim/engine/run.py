@@ -1,0 +1,291 @@
+"""One run from a scenario's name to a finished folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Sequence
+
+import orjson
+
+from sim import __version__, rulebooks
+from sim.agents.base import Agent, Params
+from sim.agents.intents import Instrument
+from sim.chain import open_backend
+from sim.engine.journal import Journal
+from sim.engine.loop import SET_UP_GAS, Loop, Progress
+from sim.engine.recorder import Recorder
+from sim.engine.world import World, address_of, source_name
+from sim.errors import InputError
+from sim.market.paths import Paths
+from sim.oracle.feeds import Oracle
+from sim.protocol import deploy, feeds
+from sim.protocol.artifacts import Artifact, artifacts
+from sim.reference.book import NO_UNDERLYING
+from sim.reference.rulebook import Rulebook
+from sim.results.expectations import check_names, judge
+from sim.results.folder import JOURNAL, REPORT, SCHEMA_VERSION, Run, RunWriter
+from sim.results.summary import summarise, verdict
+from sim.scenario.loader import load
+from sim.scenario.model import Scenario
+
+RUNS = Path("runs")
+_GENESIS_BEFORE_START = 3_600
+_UNLIMITED = 1e15
+_QUOTE_DECIMALS = 6
+
+
+def run(
+    scenario: str | Path,
+    *,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+    backend: str = "anvil",
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run a scenario and return its folder.
+
+    Parameters
+    ----------
+    scenario : str or Path
+        A shipped name or a file.
+    seed : int, optional
+        In place of the scenario's.
+    overrides : sequence of str
+        `path=value`, in order.
+    backend : str
+        `anvil` or `revm`.
+    out : path, optional
+        Folder of the run; `runs/<scenario>-<identity>` unless given. A finished run of the same
+        identity that is there already is returned as it is.
+    progress : callable, optional
+        Told `(stage, done, total, note)`.
+
+    Raises
+    ------
+    InputError, EnvironmentFault
+        With a message for people; nothing but a `.partial` folder is left.
+    """
+    tell = progress or _silent
+    started = datetime.now(UTC)
+    clock = time.perf_counter()
+    tell("reading", 0, None, "")
+    chosen = load(str(scenario), overrides, seed)
+    check_names(chosen.expect)
+    tell("compiling", 0, None, "")
+    plan = prepare(chosen)
+    versions = tool_versions(backend)
+    identity = plan.identity(versions)
+    folder = Path(out) if out else RUNS / f"{chosen.name}-{identity[:8]}"
+    if folder.exists():
+        return _kept(folder, identity)
+
+    writer = RunWriter(folder)
+    journal = Journal(writer.folder / JOURNAL)
+    genesis = chosen.horizon.start - _GENESIS_BEFORE_START
+    with open_backend(backend, timestamp=genesis, gas_limit=SET_UP_GAS) as chain:
+        chain.gas_limit = chosen.blocks.gas_limit
+        world = World(chain, plan.steps, plan.listing, plan.names, plan.agents)
+        loop = Loop(
+            world=world,
+            paths=plan.paths,
+            instruments=plan.instruments,
+            oracle=Oracle(chosen.oracle, plan.paths.at(0), chosen.streams),
+            streams=chosen.streams,
+            rulebook=plan.rulebook,
+            order=chosen.blocks.order,
+            fund=chosen.protocol.backstop.fund,
+            interval=chosen.horizon.step,
+            journal=journal,
+            recorder=Recorder(writer, world.owners),
+            progress=tell,
+        )
+        loop.run()
+        addresses = {name: item.address for name, item in world.protocol.contracts.items()}
+    journal.close()
+    writer.close_tables()
+    tell("reporting", 0, None, "")
+
+    unfinished = Run(writer.folder)
+    summary = summarise(unfinished)
+    rows = judge(unfinished, summary, chosen.expect)
+    failures = [f"{row['name']}: {row['found']}" for row in rows if not row["held"]]
+    manifest = {
+        "schema": SCHEMA_VERSION,
+        "identity": identity,
+        "fingerprint": journal.fingerprint,
+        "scenario": {
+            "name": chosen.name,
+            "description": chosen.description.strip(),
+            "seed": chosen.seed,
+            "canonical": chosen.canonical,
+        },
+        "backend": backend,
+        "versions": versions,
+        "contracts": {
+            name: {"address": address, "bytecode": plan.bytecode.get(name, "")}
+            for name, address in addresses.items()
+        },
+        "paths": plan.paths.digest,
+        "outcome": {
+            "held": not failures,
+            "verdict": verdict(summary, failures),
+            "summary": summary.as_dict(),
+            "expectations": rows,
+        },
+        "timings": {
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+        },
+    }
+    from sim.report.html import render
+
+    writer.write(REPORT, render(unfinished, manifest).encode())
+    return writer.finish(manifest)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided before the chain starts."""
+
+    scenario: Scenario
+    paths: Paths
+    instruments: tuple[Instrument, ...]
+    rulebook: Rulebook
+    listing: deploy.Listing
+    names: dict[int, str]
+    steps: list[deploy.Step]
+    agents: list[Agent[Params]]
+    bytecode: dict[str, str]
+
+    def identity(self, versions: dict[str, str]) -> str:
+        """SHA-256 of canonical scenario, rulebook, bytecode and versions of the tools."""
+        content = {
+            "scenario": self.scenario.canonical,
+            "rulebook": self.rulebook.model_dump(mode="json"),
+            "bytecode": self.bytecode,
+            "versions": versions,
+        }
+        return sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def prepare(scenario: Scenario) -> Plan:
+    """Turn a scenario into paths, a deployment and agents."""
+    paths = scenario.paths()
+    settings = scenario.protocol
+    rulebook = rulebooks.load(_beside(scenario, settings.rulebook))
+    instruments = scenario.instruments(paths)
+    listing = listing_of(scenario, paths, instruments)
+
+    def reporters(kind: feeds.Kind, item: int) -> list[str]:
+        if kind is feeds.Kind.STABLE:
+            feed = "stable"
+        elif kind is feeds.Kind.ASSET:
+            feed = paths.assets[item - 1]
+        else:
+            part = "vol" if kind is feeds.Kind.SURFACE else "price"
+            feed = f"{paths.factors[item]}.{part}"
+        return [address_of(source_name(n)) for n in range(scenario.oracle.policy(feed).sources)]
+
+    steps = deploy.plan(
+        settings,
+        rulebook,
+        listing,
+        owner=address_of("deployer"),
+        reporters=reporters,
+        matcher=address_of("exchange"),
+        now=scenario.horizon.start - _GENESIS_BEFORE_START,
+    )
+    built = artifacts([step.contract for step in steps if isinstance(step, deploy.Deploy)])
+    return Plan(
+        scenario=scenario,
+        paths=paths,
+        instruments=instruments,
+        rulebook=rulebook,
+        listing=listing,
+        names=dict(enumerate(paths.factors)),
+        steps=steps,
+        agents=[
+            group.agent(name, params)
+            for group in scenario.agents
+            for name, params in group.members(scenario.streams)
+        ],
+        bytecode=_hashes(steps, built),
+    )
+
+
+def listing_of(
+    scenario: Scenario, paths: Paths, instruments: Sequence[Instrument]
+) -> deploy.Listing:
+    """Return what the protocol lists: ids follow the order of the market's factors and assets."""
+    strikes: dict[tuple[int, int], set[float]] = {}
+    for item in instruments:
+        if item.is_option:
+            strikes.setdefault((item.underlying, item.expiry), set()).add(item.strike)
+    collateral = [
+        deploy.Collateral(
+            deploy.Token(name, scenario.market.collateral[name].decimals),
+            _UNLIMITED,
+            None if factor == NO_UNDERLYING else factor,
+        )
+        for name, factor in zip(paths.assets, paths.tracks, strict=True)
+    ]
+    return deploy.Listing(
+        quote=deploy.Token(scenario.protocol.quote, _QUOTE_DECIMALS),
+        collateral=tuple(collateral),
+        underlyings=tuple(range(len(paths.factors))),
+        series=tuple(
+            deploy.Series(underlying, expiry, tuple(sorted(own)))
+            for (underlying, expiry), own in sorted(strikes.items())
+        ),
+    )
+
+
+def tool_versions(backend: str) -> dict[str, str]:
+    """Return the versions that a run's results may depend on."""
+    if backend == "anvil":
+        from sim.chain.binary import find_anvil
+
+        node = f"anvil {find_anvil().version}"
+    else:
+        node = f"pyrevm {version('pyrevm')}"
+    return {
+        "plimsoll": __version__,
+        "node": node,
+        "vyper": version("vyper"),
+        "numpy": version("numpy"),
+    }
+
+
+def _beside(scenario: Scenario, name: str) -> str:
+    """Return a file name of a scenario, relative to the scenario's own folder if it is there."""
+    if scenario.folder is not None and (scenario.folder / name).is_file():
+        return str(scenario.folder / name)
+    return name
+
+
+def _hashes(steps: Sequence[deploy.Step], built: dict[str, Artifact]) -> dict[str, str]:
+    return {
+        step.name: built[Path(step.contract).stem].bytecode_hash
+        for step in steps
+        if isinstance(step, deploy.Deploy)
+    }
+
+
+def _kept(folder: Path, identity: str) -> Run:
+    try:
+        found = Run.open(folder)
+    except InputError as error:
+        raise InputError(f"{folder} exists and is not a run; choose another with --out") from error
+    if found.manifest["identity"] != identity:
+        raise InputError(f"{folder} holds another run; choose another folder with --out")
+    return found
+
+
+def _silent(stage: str, done: int, total: int | None, note: str) -> None:
+    return None

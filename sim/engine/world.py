@@ -1,0 +1,428 @@
+"""A protocol on a chain, with its agents: set up, read, and acted upon.
+
+The chain is the only truth. What Python keeps here are addresses, account numbers and names; every
+balance and every figure that an agent sees is read from the chain.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
+
+from eth_utils import keccak
+
+from sim.agents.base import Agent, Params
+from sim.agents.intents import (
+    Bid,
+    Close,
+    Deposit,
+    Escalate,
+    Flag,
+    Instrument,
+    Intent,
+    OpenAccount,
+    Resolve,
+    Restart,
+    Trade,
+    Transfer,
+    Withdraw,
+)
+from sim.agents.view import AccountView, Board, Distress
+from sim.chain import Backend, Block, Call, Transaction, created_address
+from sim.errors import EnvironmentFault
+from sim.oracle.feeds import FeedUpdate
+from sim.protocol import deploy, feeds, words
+from sim.protocol.abi import Event, revert_reason
+from sim.protocol.client import Protocol, Snapshot
+from sim.units import to_quanta, to_token, to_wad
+
+SET_UP = -1
+"""The step under which what happens before the first block of a scenario is recorded."""
+
+_MAX = 2**256 - 1
+_ANY_STATE = 0
+_TRADE = 1
+_MOST_UPDATES, _MOST_SURFACES = 128, 64
+_SURFACE_UNIT = 10**6  # of a and b, as the oracle packs them
+
+_GAS = {
+    "oracle": 20_000_000,
+    "trade": 6_000_000,
+    "flag": 4_000_000,
+    "bid": 12_000_000,
+    "close": 12_000_000,
+    "deposit": 1_000_000,
+}
+_GAS_OTHERWISE = 3_000_000
+
+
+@dataclass(frozen=True)
+class Action:
+    """A transaction, and what it is for.
+
+    Parameters
+    ----------
+    name : str
+        Kind of action, as in the table of transactions.
+    agent : str
+        Who sends it.
+    account : int
+        Whom it concerns; -1 if nobody.
+    """
+
+    transaction: Transaction
+    name: str
+    agent: str
+    account: int = -1
+    intent: Intent | None = None
+
+
+class World:
+    """One deployment with its agents.
+
+    Parameters
+    ----------
+    backend : Backend
+        A fresh chain.
+    steps : list of deploy.Step
+        The deployment.
+    listing : deploy.Listing
+        What it lists.
+    names : mapping
+        Names of underlyings by id.
+    fund : float
+        Cash of the insurance fund at the start.
+    agents : sequence of Agent
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        steps: Sequence[deploy.Step],
+        listing: deploy.Listing,
+        names: Mapping[int, str],
+        agents: Sequence[Agent[Params]],
+    ) -> None:
+        self.backend = backend
+        self.agents = {agent.name: agent for agent in agents}
+        self.listing = listing
+        self.accounts: dict[str, list[int]] = {agent.name: [] for agent in agents}
+        self.owners: dict[int, str] = {0: "insurance fund"}
+        self._prepared, contracts = deploy.prepare(
+            steps, lambda number: created_address(address_of("deployer"), number)
+        )
+        assets = {i: item.token.symbol for i, item in enumerate(listing.collateral, start=1)}
+        self.protocol = Protocol(contracts, names, assets)
+        self._asset_ids = {name: number for number, name in assets.items()}
+        self._decimals = {
+            listing.quote.symbol: listing.quote.decimals,
+            **{item.token.symbol: item.token.decimals for item in listing.collateral},
+        }
+        self._charges: dict[int, float] = {}
+        self._by_address = {address_of(name): name for name in self.agents}
+
+    # Set-up
+
+    def deployment(self) -> list[Action]:
+        """Return the transactions that deploy and configure the contracts."""
+        sender = address_of("deployer")
+        return [
+            Action(Transaction(sender, item.to, item.data), "deploy", "deployer")
+            for item in self._prepared
+        ]
+
+    def endowments(self, board: Board, fund: float) -> list[Action]:
+        """Return the transactions that hand out tokens, open accounts and grant the venue."""
+        actions = []
+        quote = self.listing.quote.symbol
+        for name, agent in self.agents.items():
+            for token, amount in agent.endowment(board).items():
+                actions.append(self._mint(token, name, amount))
+                actions.append(self._approve(token, name))
+            actions += [self._open(name) for _ in range(agent.accounts)]
+        if fund > 0:
+            actions.append(self._mint(quote, "treasury", fund))
+            actions.append(self._approve(quote, "treasury"))
+            units = to_token(fund, self._decimals[quote])
+            actions.append(
+                self._act("treasury", "deposit", 0, "clearing_house", "deposit", 0, 0, units)
+            )
+        return actions
+
+    def grants(self) -> list[Action]:
+        """Return the grants of the direct venue for every account opened so far."""
+        return [
+            self._grant(name, account) for name, own in self.accounts.items() for account in own
+        ]
+
+    def _open(self, name: str) -> Action:
+        return self._act(name, "open", -1, "clearing_house", "open_account", deploy.SCHEME)
+
+    def _grant(self, name: str, account: int) -> Action:
+        venue = self.protocol.address("direct_venue")
+        return self._act(name, "grant", account, "clearing_house", "grant", account, venue, _TRADE)
+
+    def _mint(self, token: str, name: str, amount: float) -> Action:
+        units = to_token(amount, self._decimals[token])
+        return self._act(
+            "deployer", "mint", -1, self._contract(token), "mint", address_of(name), units
+        )
+
+    def _approve(self, token: str, name: str) -> Action:
+        house = self.protocol.address("clearing_house")
+        return self._act(name, "approve", -1, self._contract(token), "approve", house, _MAX)
+
+    def _contract(self, token: str) -> str:
+        return "quote" if token == self.listing.quote.symbol else token
+
+    # What happened
+
+    def learn(self, actions: Sequence[Action], events: Sequence[Sequence[Event]]) -> list[Action]:
+        """Note the accounts that a block opened, and return the grants they need."""
+        opened = []
+        for own in events:
+            for event in own:
+                if event.name == "AccountOpened":
+                    name = self._by_address.get(event.args["owner"])
+                    if name is not None:
+                        account = event.args["account"]
+                        self.accounts[name].append(account)
+                        self.owners[account] = name
+                        opened.append(self._grant(name, account))
+        return opened
+
+    def events(self, block: Block) -> list[list[Event]]:
+        """Return the events of a block, decoded, by transaction."""
+        return [
+            [
+                event
+                for log in receipt.logs
+                if (event := self.protocol.event(log.address, log.topics, log.data)) is not None
+            ]
+            for receipt in block.receipts
+        ]
+
+    # Reading
+
+    def read(self, calls: Sequence[tuple[str, bytes]]) -> list[tuple[bool, bytes]]:
+        return [tuple(o) for o in self.backend.call_many([Call(to, data) for to, data in calls])]
+
+    def snapshot(self) -> Snapshot:
+        """Read every account, the fund included."""
+        return self.protocol.snapshot(self.read, sorted(self.owners))
+
+    def wallets(self) -> dict[str, dict[str, float]]:
+        """Read the tokens that each agent holds outside the protocol."""
+        pairs = [(name, token) for name in self.agents for token in self._decimals]
+        calls = [
+            self.protocol.encode(self._contract(token), "balanceOf", address_of(name))
+            for name, token in pairs
+        ]
+        found: dict[str, dict[str, float]] = defaultdict(dict)
+        for (name, token), (_, output) in zip(pairs, self.read(calls), strict=True):
+            found[name][token] = int.from_bytes(output, "big") / 10 ** self._decimals[token]
+        return dict(found)
+
+    def distressed(self, snapshot: Snapshot, views: Mapping[int, AccountView]) -> list[Distress]:
+        """Read the liquidations under way, and the accounts that could be flagged."""
+        chosen = [
+            int(account)
+            for account, phase, low in zip(
+                snapshot.accounts, snapshot.phase, snapshot.underwater, strict=True
+            )
+            if account != 0 and (phase > 0 or low)
+        ]
+        calls = [
+            self.protocol.encode("liquidator", function, account)
+            for account in chosen
+            for function in ("quote", "liquidation")
+        ]
+        answers = iter(self.read(calls))
+        found = []
+        for account in chosen:
+            quote = self._decoded("quote", next(answers))
+            state = self._decoded("liquidation", next(answers))
+            whole = quote.max_fraction or 10**18
+            insolvent = quote.phase == 2
+            self._charges[account] = quote.charges / whole
+            found.append(
+                Distress(
+                    account=views[account],
+                    started=state.started if quote.phase else 0,
+                    over=bool(quote.phase and snapshot.time >= state.started + state.duration),
+                    max_fraction=quote.max_fraction / 10**18 if quote.phase else 1.0,
+                    price_fraction=quote.price_fraction / 10**18 if quote.phase == 1 else 1.0,
+                    reserved=quote.reserved / 10**18,
+                    payout=max(0, -quote.price) / whole if insolvent else 0.0,
+                )
+            )
+        return found
+
+    def _decoded(self, function: str, answer: tuple[bool, bytes]) -> Any:
+        succeeded, output = answer
+        if not succeeded:
+            raise EnvironmentFault(f"liquidator.{function} reverted: {revert_reason(output)}")
+        return self.protocol.decode("liquidator", function, output)
+
+    def account_views(self, snapshot: Snapshot) -> dict[int, AccountView]:
+        """Return every account as agents see it."""
+        book = snapshot.book
+        positions: dict[int, dict[Instrument, float]] = defaultdict(dict)
+        for account, underlying, kind, expiry, strike, size in zip(
+            book.account.tolist(),
+            book.underlying.tolist(),
+            book.kind.tolist(),
+            book.expiry.tolist(),
+            book.strike.tolist(),
+            book.size.tolist(),
+            strict=True,
+        ):
+            instrument = Instrument(underlying, kind, expiry, 0.0 if kind == 1 else strike)
+            positions[account][instrument] = size
+        names = [self.protocol.assets[int(asset)] for asset in book.assets]
+        return {
+            account: AccountView(
+                id=account,
+                equity=snapshot.equity[row] / 10**18,
+                initial=snapshot.initial[row] / 10**18,
+                maintenance=snapshot.maintenance[row] / 10**18,
+                cash=float(book.cash[row]),
+                holdings=dict(zip(names, book.holdings[row].tolist(), strict=True)),
+                positions=positions.get(account, {}),
+                phase=int(snapshot.phase[row]),
+            )
+            for row, account in enumerate(snapshot.accounts.tolist())
+        }
+
+    # Acting
+
+    def report(self, updates: Sequence[FeedUpdate]) -> list[Action]:
+        """Return the oracle's transactions: every source sends what it has, in order of arrival."""
+        actions = []
+        for source in sorted({update.source for update in updates}):
+            own = [update for update in updates if update.source == source]
+            values = [_update(update) for update in own if update.slice is None]
+            slices = [_surface(update) for update in own if update.slice is not None]
+            for function, items, most in (
+                ("push", values, _MOST_UPDATES),
+                ("push_surfaces", slices, _MOST_SURFACES),
+            ):
+                for start in range(0, len(items), most):
+                    part = items[start : start + most]
+                    sender = source_name(source)
+                    actions.append(self._act(sender, "oracle", -1, "oracle", function, part))
+        return actions
+
+    def act(self, name: str, intent: Intent) -> Action:
+        """Return the transaction of an agent's intent."""
+        house = "clearing_house"
+        match intent:
+            case Trade(buyer=buyer):
+                legs = self._legs(intent)
+                return self._act(
+                    "exchange", "trade", buyer, "direct_venue", "trade", legs,
+                    intent=intent, agent=name,
+                )  # fmt: skip
+            case Deposit(account=account, asset=asset, amount=amount):
+                units = to_token(amount, self._decimals[asset])
+                number = self._asset_ids.get(asset, 0)
+                call = ("deposit", account, number, units)
+                return self._act(name, "deposit", account, house, *call, intent=intent)
+            case Withdraw(account=account, asset=asset, amount=amount):
+                units = to_token(amount, self._decimals[asset])
+                call = ("withdraw", account, self._asset_ids.get(asset, 0), units, address_of(name))
+                return self._act(name, "withdraw", account, house, *call, intent=intent)
+            case Transfer(source=source, target=target, asset=asset, amount=amount):
+                number = self._asset_ids.get(asset, 0)
+                call = ("transfer", source, target, number, to_wad(amount))
+                return self._act(name, "transfer", source, house, *call, intent=intent)
+            case OpenAccount():
+                call = ("open_account", deploy.SCHEME)
+                return self._act(name, "open", -1, house, *call, intent=intent)
+            case Flag(account=account):
+                call = ("flag", account, [], self.accounts[name][0])
+                return self._act(name, "flag", account, "liquidator", *call, intent=intent)
+            case Bid(account=account, bidder=bidder, fraction=fraction, limit=limit):
+                # An agent's limit is for the price; rewards and fees come on top of it.
+                most = limit + fraction * self._charges.get(account, 0.0)
+                call = ("bid", account, bidder, to_wad(fraction), to_wad(most), _ANY_STATE)
+                return self._act(name, "bid", account, "liquidator", *call, intent=intent)
+            case Restart(account=account):
+                return self._liquidate(name, "restart", account, intent)
+            case Resolve(account=account):
+                return self._liquidate(name, "resolve", account, intent)
+            case Escalate(account=account):
+                return self._liquidate(name, "turn_insolvent", account, intent)
+            case Close(account=account):
+                return self._liquidate(name, "close", account, intent)
+            case _:
+                raise TypeError(f"agents cannot ask for {type(intent).__name__}")
+
+    def _liquidate(self, name: str, function: str, account: int, intent: Intent) -> Action:
+        action = function.partition("_")[0]
+        return self._act(name, action, account, "liquidator", function, account, intent=intent)
+
+    def _legs(self, trade: Trade) -> list[dict[str, int]]:
+        item = trade.instrument
+        number = words.instrument(item.underlying, item.kind, item.expiry, item.strike)
+        size = to_quanta(trade.size)
+        cash = size * to_quanta(trade.price) // 10**18
+        return [
+            {"account": trade.buyer, "instrument": number, "size": size, "cash": -cash},
+            {"account": trade.seller, "instrument": number, "size": -size, "cash": cash},
+        ]
+
+    def _act(
+        self,
+        sender: str,
+        action: str,
+        account: int,
+        contract: str,
+        function: str,
+        *args: Any,
+        intent: Intent | None = None,
+        agent: str | None = None,
+    ) -> Action:
+        to, data = self.protocol.encode(contract, function, *args)
+        gas = _GAS.get(action, _GAS_OTHERWISE)
+        transaction = Transaction(address_of(sender), to, data, 0, gas)
+        return Action(transaction, action, agent or sender, account, intent)
+
+
+def address_of(name: str) -> str:
+    """Return the address of an agent: nobody signs, so any address will do, and it is always the same."""
+    return "0x" + keccak(text=f"plimsoll/{name}")[12:].hex()
+
+
+def source_name(source: int) -> str:
+    """Return the name of an oracle's source by number."""
+    return f"oracle#{source}"
+
+
+def _update(update: FeedUpdate) -> dict[str, int]:
+    kind = feeds.Kind[update.kind.upper()]
+    item = update.index + 1 if kind is feeds.Kind.ASSET else update.index
+    return {
+        "feed": feeds.feed(kind, item, update.expiry),
+        "value": to_quanta(update.value),
+        "confidence": to_wad(update.confidence),
+        "time": update.time,
+    }
+
+
+def _surface(update: FeedUpdate) -> dict[str, int]:
+    assert update.slice is not None
+    raw = update.slice
+    return {
+        "underlying": update.index,
+        "expiry": update.expiry,
+        "a": to_wad(raw.a) // _SURFACE_UNIT * _SURFACE_UNIT,
+        "b": to_wad(raw.b) // _SURFACE_UNIT * _SURFACE_UNIT,
+        "rho": to_quanta(raw.rho),
+        "m": to_quanta(raw.m),
+        "sigma": to_quanta(raw.sigma),
+        "tau": raw.tau,
+        "confidence": to_wad(update.confidence),
+        "time": update.time,
+    }

@@ -1,0 +1,94 @@
+"""What a run must come to: the scenario's own expectations, and the checks that always apply.
+
+An expectation names a figure of the summary (`bad_debt`) or a column of a table with an aggregate
+(`steps.failed.max`, `accounts.equity.min`): min, max, sum, mean, first or last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Mapping
+
+import pandas as pd
+
+from sim.errors import InputError, unknown
+from sim.results.folder import Run
+from sim.results.summary import Summary
+from sim.results.tables import TABLES
+from sim.scenario.model import Bound
+
+_AGGREGATES = ("min", "max", "sum", "mean", "first", "last")
+
+
+def names() -> list[str]:
+    """Return the figures of the summary that can be expected by name."""
+    return sorted(item.name for item in fields(Summary) if item.name != "prices")
+
+
+def check_names(expect: Mapping[str, Bound]) -> None:
+    """Refuse expectations of figures that no run has.
+
+    Raises
+    ------
+    InputError
+        Naming the figure, with the nearest that exists.
+    """
+    for name in expect:
+        table, dot, rest = name.partition(".")
+        if not dot:
+            if name not in names():
+                raise unknown("figure in expect:", name, names())
+            continue
+        column, _, aggregate = rest.partition(".")
+        if table not in TABLES:
+            raise unknown("table in expect:", table, TABLES)
+        columns = [c.name for c in TABLES[table].columns if not c.name.endswith("_wad")]
+        if column not in columns:
+            raise unknown(f"column of {table} in expect:", column, columns)
+        if aggregate not in _AGGREGATES:
+            raise unknown(f"aggregate in expect: {name}:", aggregate, _AGGREGATES)
+
+
+def judge(run: Run, summary: Summary, expect: Mapping[str, Bound]) -> list[dict[str, Any]]:
+    """Return every check and expectation with what was found, what is allowed, and whether it held."""
+    checks = run.table("checks")
+    rows: list[dict[str, Any]] = []
+    for name, own in checks.groupby("check", sort=True):
+        broken = own[~own["held"]]
+        worst = own.loc[own["worst"].abs().idxmax()]
+        found = f"{worst['worst']:.3g} at worst"
+        if len(broken):
+            first = broken.iloc[0]
+            found += f", broken first at step {first['step']}"
+            if first["account"] >= 0:
+                found += f" by account {first['account']}"
+        rows.append(_row(str(name), found, f"at most {worst['allowed']:.3g}", broken.empty))
+    for name, bound in expect.items():
+        value = _value(run, summary, name)
+        rows.append(_row(name, _shown(value), str(bound), bound.holds(value)))
+    return rows
+
+
+def _row(name: str, found: str, allowed: str, held: bool) -> dict[str, Any]:
+    return {"name": name, "found": found, "allowed": allowed, "held": bool(held)}
+
+
+def _value(run: Run, summary: Summary, name: str) -> Any:
+    table, dot, rest = name.partition(".")
+    if not dot:
+        return getattr(summary, name)
+    column, _, aggregate = rest.partition(".")
+    values: pd.Series[Any] = run.table(table)[column]
+    if values.empty:
+        raise InputError(f"expect: {name}: the table has no rows in this run")
+    match aggregate:
+        case "first":
+            return values.iloc[0]
+        case "last":
+            return values.iloc[-1]
+        case _:
+            return getattr(values, aggregate)()
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)
