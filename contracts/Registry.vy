@@ -12,7 +12,9 @@
 @custom:kill `set_pause` stops opening and withdrawals; closing, deposits and liquidation go on.
 """
 from ethereum.ercs import IERC20Detailed
+from interfaces import IBackstop
 from interfaces import IRegistry
+from interfaces import IVenue
 from modules import ownable
 from modules import position
 
@@ -28,7 +30,8 @@ exports: (
 
 
 WAD: constant(uint256) = 10**18
-UNIT: constant(uint256) = 10**9             # sizes and strikes are multiples of it
+UNIT: constant(uint256) = 10**9             # strikes are multiples of it
+SIZE_UNIT: constant(int256) = 10**9
 HOUR: constant(uint256) = 3600
 ADDRESS_BITS: constant(uint256) = 160
 ADDRESS_MASK: constant(uint256) = 2**160 - 1
@@ -48,6 +51,7 @@ guardian: public(address)
 paused: public(IRegistry.Pause)
 
 clearing_house: public(address)
+gate: public(address)
 oracle: public(address)
 liquidator: public(address)
 backstop: public(address)
@@ -106,6 +110,7 @@ def set_contracts(contracts: IRegistry.Contracts):
     """
     ownable._check_owner()
     assert contracts.clearing_house.is_contract, "registry: clearing house is no contract"
+    assert contracts.gate.is_contract, "registry: gate is no contract"
     assert contracts.oracle.is_contract, "registry: oracle is no contract"
     assert contracts.liquidator.is_contract, "registry: liquidator is no contract"
     assert contracts.backstop.is_contract, "registry: backstop is no contract"
@@ -113,11 +118,13 @@ def set_contracts(contracts: IRegistry.Contracts):
         "registry: clearing house is set"
     )
     self.clearing_house = contracts.clearing_house
+    self.gate = contracts.gate
     self.oracle = contracts.oracle
     self.liquidator = contracts.liquidator
     self.backstop = contracts.backstop
     log IRegistry.ContractsSet(
         clearing_house=contracts.clearing_house,
+        gate=contracts.gate,
         oracle=contracts.oracle,
         liquidator=contracts.liquidator,
         backstop=contracts.backstop,
@@ -273,22 +280,6 @@ def terms(scheme: uint256) -> (address, uint256, address):
 
 @external
 @view
-def trading(
-    venue: address, instruments: DynArray[uint256, 16]
-) -> (bool, bool, IRegistry.Fees):
-    """
-    @notice What the clearing house needs to know of a trade, in one call.
-    @return Whether the venue is registered, whether opening is possible (not paused, and all of the
-            instruments listed and unexpired), and the fees.
-    """
-    opening: bool = IRegistry.Pause.OPENING not in self.paused
-    for instrument: uint256 in instruments:
-        opening = opening and self._is_listed(instrument)
-    return self.is_venue[venue], opening, self._unpack_fees()
-
-
-@external
-@view
 def is_listed(instrument: uint256) -> bool:
     """
     @notice Whether an instrument (low 160 bits of a position word, a perpetual's strike 0) can be opened.
@@ -364,6 +355,89 @@ def interest() -> IRegistry.Interest:
     return self._interest
 
 
+@external
+@view
+def clearance(
+    venue: address, legs: DynArray[IVenue.Leg, 16]
+) -> (bool, IRegistry.Fees):
+    """
+    @notice Refuse legs that are no matched trade of a registered venue.
+    @return Whether opening is possible (not paused, all instruments listed and unexpired), and fees.
+    """
+    assert self.is_venue[venue], "registry: not a venue"
+    opening: bool = IRegistry.Pause.OPENING not in self.paused
+    money: int256 = 0
+    for i: uint256 in range(len(legs), bound=16):
+        leg: IVenue.Leg = legs[i]
+        assert leg.size != 0 and leg.size % SIZE_UNIT == 0, "registry: size is no multiple of 1e-9"
+        assert leg.instrument <= position.SERIES_MASK, "registry: not an instrument"
+        money += leg.cash
+        net: int256 = leg.size
+        first: bool = True
+        for j: uint256 in range(len(legs), bound=16):
+            if j != i and legs[j].instrument == leg.instrument:
+                assert legs[j].account != leg.account, "registry: account on both sides"
+                net += legs[j].size
+                first = first and j > i
+        assert net == 0, "registry: sizes do not sum to 0"
+        if first and opening:
+            opening = self._is_listed(leg.instrument)
+    assert money == 0, "registry: cash does not sum to 0"
+    return opening, self._unpack_fees()
+
+
+@external
+@view
+def check_scheme(scheme: uint256) -> bool:
+    """
+    @notice Refuse a scheme that is not registered.
+    """
+    self._check_scheme(scheme)
+    return True
+
+
+@external
+@view
+def check_switch(scheme: uint256) -> bool:
+    """
+    @notice Refuse to switch to a scheme that is not registered, or while opening is paused.
+    """
+    self._check_scheme(scheme)
+    assert IRegistry.Pause.OPENING not in self.paused, "registry: opening is paused"
+    return True
+
+
+@external
+@view
+def check_withdrawal() -> bool:
+    """
+    @notice Refuse withdrawals while they are paused, or locked because losses exceed the fund.
+    """
+    assert IRegistry.Pause.WITHDRAWAL not in self.paused, "registry: withdrawals are paused"
+    assert not staticcall IBackstop(self.backstop).locked(), "registry: withdrawals are locked"
+    return True
+
+
+@external
+@view
+def check_transfer() -> bool:
+    """
+    @notice Refuse transfers while they are paused.
+    """
+    assert IRegistry.Pause.WITHDRAWAL not in self.paused, "registry: transfers are paused"
+    return True
+
+
+@external
+@view
+def check_workout(actor: address) -> bool:
+    """
+    @notice Refuse whoever is neither the liquidator nor the backstop.
+    """
+    assert actor in [self.liquidator, self.backstop], "registry: not liquidator or backstop"
+    return True
+
+
 @internal
 def _add_asset(token: address, cap: uint256) -> uint256:
     assert len(self._assets) < 8, "registry: too many assets"
@@ -424,6 +498,12 @@ def _is_listed(instrument: uint256) -> bool:
 def _scheme(scheme: uint256) -> (address, uint256):
     word: uint256 = self._schemes[scheme]
     return convert(word & ADDRESS_MASK, address), word >> ADDRESS_BITS
+
+
+@internal
+@view
+def _check_scheme(scheme: uint256):
+    assert self._schemes[scheme] != 0, "registry: no such scheme"
 
 
 @internal

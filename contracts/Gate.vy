@@ -1,0 +1,243 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# pragma evm-version cancun
+# pragma optimize gas
+"""
+@title Gate
+@license Apache-2.0
+@notice Asks oracle and risk engine what an account needs, and decides what may pass.
+@dev Stateless. A book of cash alone needs no market and no engine.
+@custom:security Deny by default: a change passes by one of PROTOCOL 2's two branches or reverts.
+@custom:kill Nothing here can be stopped.
+"""
+from interfaces import IClearingHouse
+from interfaces import IGate
+from interfaces import IOracle
+from interfaces import IRegistry
+from interfaces import IRiskEngine
+from modules import position
+
+implements: IGate
+
+
+WAD: constant(uint256) = 10**18
+SIZE_UNIT: constant(int256) = 10**9
+PRICE_UNIT: constant(uint256) = 10**9
+FORWARD_BITS: constant(uint256) = 72        # of an expiry's terms: each part of the forward
+FORWARD_MASK: constant(uint256) = 2**72 - 1
+
+_REGISTRY: immutable(IRegistry)
+
+
+@deploy
+def __init__(registry: address):
+    """
+    @param registry Names schemes, oracle and clearing house.
+    """
+    _REGISTRY = IRegistry(registry)
+
+
+@external
+@view
+def admit(
+    scheme: uint256,
+    before: IRiskEngine.Book,
+    after: IRiskEngine.Book,
+    fee: uint256,
+    opening: bool,
+    closing: bool,
+) -> uint256:
+    """
+    @notice Refuse a change unless the gate allows it.
+    @param before The book before the change.
+    @param after The book after it, before the fee.
+    @param opening Whether nothing but the margin forbids the first branch.
+    @param closing Whether the second branch is open: no |size| grows and none flips its sign.
+    @return The fee to be charged.
+    """
+    assert opening or closing, "gate: opening is paused or the instrument not listed"
+    book: IRiskEngine.Book = after
+    equity: int256 = 0
+    requirement: uint256 = 0
+    usable: IOracle.Purpose = empty(IOracle.Purpose)
+    if opening:
+        book.cash -= convert(fee, int256)
+        equity, requirement, usable = self._check(scheme, book, IRiskEngine.Kind.INITIAL)
+        if IOracle.Purpose.OPENING in usable and equity >= convert(requirement, int256):
+            return fee
+        assert closing or IOracle.Purpose.OPENING in usable, "gate: market is stale"
+        assert closing, "gate: below initial margin"
+
+    maintenance: uint256 = 0
+    equity, requirement, maintenance, usable = self._margins(scheme, before)
+    assert IOracle.Purpose.CLOSING in usable, "gate: no market"
+    capped: uint256 = min(fee, convert(max(equity, 0), uint256))
+    book.cash = after.cash - convert(capped, int256)
+    equity_after: int256 = 0
+    maintenance_after: uint256 = 0
+    equity_after, requirement, maintenance_after, usable = self._margins(scheme, book)
+    assert IOracle.Purpose.CLOSING in usable, "gate: no market"
+    assert equity_after >= equity - convert(capped, int256), "gate: equity falls"
+    assert (
+        equity_after - convert(maintenance_after, int256)
+        >= equity - convert(maintenance, int256)
+    ), "gate: health falls"
+    return capped
+
+
+@external
+@view
+def margins(account: uint256) -> (int256, uint256, uint256, IOracle.Purpose):
+    """
+    @return Equity, initial and maintenance margin of an account, and what the market data is fresh
+            enough for. If that is nothing, a price is missing and the figures mean nothing.
+    """
+    house: IClearingHouse = self._clearing_house()
+    return self._margins(staticcall house.scheme_id(account), staticcall house.book(account))
+
+
+@external
+@view
+def check(account: uint256, kind: IRiskEngine.Kind) -> (int256, uint256, IOracle.Purpose):
+    """
+    @return Equity, requirement (exact, or a bound that equity covers), freshness.
+    """
+    house: IClearingHouse = self._clearing_house()
+    return self._check(staticcall house.scheme_id(account), staticcall house.book(account), kind)
+
+
+@external
+@view
+def prove(
+    account: uint256, scenarios: DynArray[uint256, 8]
+) -> (int256, uint256, IOracle.Purpose):
+    """
+    @return Equity, a lower bound of maintenance margin from one scenario per underlying, freshness.
+    """
+    house: IClearingHouse = self._clearing_house()
+    book: IRiskEngine.Book = staticcall house.book(account)
+    if self._is_plain(book):
+        return book.cash + book.unsettled, 0, self._all_purposes()
+    engine: address = empty(address)
+    rulebook: uint256 = 0
+    market: IOracle.Market = empty(IOracle.Market)
+    engine, rulebook, market = self._market(staticcall house.scheme_id(account), book)
+    if market.usable == empty(IOracle.Purpose):
+        return 0, 0, market.usable
+    equity: int256 = 0
+    maintenance: uint256 = 0
+    equity, maintenance = staticcall IRiskEngine(engine).prove(book, market, rulebook, scenarios)
+    return equity, maintenance, market.usable
+
+
+@external
+@view
+def value(account: uint256, instrument: uint256, size: int256) -> (int256, uint256):
+    """
+    @notice What an instrument is worth to an account's engine, apart from the account's own positions.
+    @return Value of a position of this size (WAD), of a perpetual 0; and its notional: |size| times
+            mark, or forward of the option, rounded down.
+    """
+    quantity: uint256 = convert(abs(size), uint256)
+    if position._kind(instrument) == position.PERPETUAL:
+        mark: uint256 = 0
+        index: int256 = 0
+        mark, index = staticcall IOracle(staticcall _REGISTRY.oracle()).perp(
+            position._underlying(instrument)
+        )
+        return 0, quantity * mark // WAD
+    book: IRiskEngine.Book = empty(IRiskEngine.Book)
+    book.positions = [instrument | convert(convert(size // SIZE_UNIT << 160, bytes32), uint256)]
+    engine: address = empty(address)
+    rulebook: uint256 = 0
+    market: IOracle.Market = empty(IOracle.Market)
+    engine, rulebook, market = self._market(
+        staticcall self._clearing_house().scheme_id(account), book
+    )
+    assert market.usable != empty(IOracle.Purpose), "gate: no market"
+    worth: int256 = 0
+    requirement: uint256 = 0
+    worth, requirement = staticcall IRiskEngine(engine).check(
+        book, market, rulebook, IRiskEngine.Kind.MAINTENANCE
+    )
+    terms: uint256 = market.expiries[0].terms
+    forward: uint256 = (terms & FORWARD_MASK) + (terms >> FORWARD_BITS & FORWARD_MASK)
+    return worth, quantity * forward // PRICE_UNIT
+
+
+@internal
+@view
+def _check(
+    scheme: uint256, book: IRiskEngine.Book, kind: IRiskEngine.Kind
+) -> (int256, uint256, IOracle.Purpose):
+    if self._is_plain(book):
+        return book.cash + book.unsettled, 0, self._all_purposes()
+    engine: address = empty(address)
+    rulebook: uint256 = 0
+    market: IOracle.Market = empty(IOracle.Market)
+    engine, rulebook, market = self._market(scheme, book)
+    if market.usable == empty(IOracle.Purpose):
+        return 0, 0, market.usable
+    equity: int256 = 0
+    requirement: uint256 = 0
+    equity, requirement = staticcall IRiskEngine(engine).check(book, market, rulebook, kind)
+    return equity, requirement, market.usable
+
+
+@internal
+@view
+def _margins(
+    scheme: uint256, book: IRiskEngine.Book
+) -> (int256, uint256, uint256, IOracle.Purpose):
+    if self._is_plain(book):
+        return book.cash + book.unsettled, 0, 0, self._all_purposes()
+    engine: address = empty(address)
+    rulebook: uint256 = 0
+    market: IOracle.Market = empty(IOracle.Market)
+    engine, rulebook, market = self._market(scheme, book)
+    if market.usable == empty(IOracle.Purpose):
+        return 0, 0, 0, market.usable
+    equity: int256 = 0
+    initial: uint256 = 0
+    maintenance: uint256 = 0
+    equity, initial, maintenance = staticcall IRiskEngine(engine).margins(book, market, rulebook)
+    return equity, initial, maintenance, market.usable
+
+
+@internal
+@view
+def _market(
+    scheme: uint256, book: IRiskEngine.Book
+) -> (address, uint256, IOracle.Market):
+    """
+    @return Engine, rulebook, and the market that the book needs.
+    """
+    engine: address = empty(address)
+    rulebook: uint256 = 0
+    oracle: address = empty(address)
+    engine, rulebook, oracle = staticcall _REGISTRY.terms(scheme)
+    assets: DynArray[uint256, 8] = []
+    for holding: IRiskEngine.Holding in book.holdings:
+        assets.append(holding.asset)
+    return engine, rulebook, staticcall IOracle(oracle).market(book.positions, assets)
+
+
+@internal
+@view
+def _clearing_house() -> IClearingHouse:
+    return IClearingHouse(staticcall _REGISTRY.clearing_house())
+
+
+@internal
+@pure
+def _is_plain(book: IRiskEngine.Book) -> bool:
+    """
+    @notice Whether it is cash alone, which needs no market.
+    """
+    return len(book.positions) == 0 and len(book.holdings) == 0
+
+
+@internal
+@view
+def _all_purposes() -> IOracle.Purpose:
+    return IOracle.Purpose.OPENING | IOracle.Purpose.CLOSING | IOracle.Purpose.LIQUIDATION
