@@ -7,7 +7,7 @@ from typing import Iterable
 
 
 class PlimsollError(Exception):
-    """An error whose message is all that a user needs; the command line prints it and exits with 2."""
+    """An error whose message is all that a user needs; the command line exits with 2."""
 
 
 class InputError(PlimsollError):

@@ -1,14 +1,14 @@
-"""Quantities: parsed from text, printed for people, and the only place where floats meet chain integers.
+"""Quantities: parsed, printed, and the only place where floats meet chain integers.
 
-Chain integers are WAD (1e18 = 1). Prices, sizes, strikes and marks are multiples of the quantum 1e-9.
-Floats become integers by exact binary-to-decimal conversion followed by one stated rounding, so the
-same float gives the same integer on every machine.
+Chain integers are WAD (1e18 = 1). Prices, sizes, strikes and marks are multiples of the quantum
+1e-9. Floats become integers by exact binary-to-decimal conversion followed by one stated rounding,
+so the same float gives the same integer on every machine.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Annotated, Any, Final
 
@@ -117,7 +117,7 @@ def parse_time(text: Any) -> int:
         except ValueError:
             raise ValueError(f"{text!r} is not a time; write 2020-03-11T00:00:00Z") from None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
+        moment = moment.replace(tzinfo=UTC)
     seconds = moment.timestamp()
     if seconds != int(seconds):
         raise ValueError(f"{text!r} is not a whole second")
@@ -158,7 +158,7 @@ def duration(seconds: float) -> str:
 
 def utc(seconds: int) -> str:
     """Print unix seconds as UTC."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,8 +1,8 @@
 """Conformance: every figure of the chain against the reference, decisions included.
 
-Values must agree within the error budget of PROTOCOL 11. A decision (equity against maintenance, equity
-against initial margin) must be equal when the reference is further from the line than the budget;
-inside that band the chain must be the stricter one. Anything else is a decision flip.
+Values must agree within the error budget of PROTOCOL 11. A decision (equity against maintenance,
+equity against initial margin) must be equal when the reference is further from the line than the
+budget; inside that band the chain must be the stricter one. Anything else is a decision flip.
 """
 
 from __future__ import annotations

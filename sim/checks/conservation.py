@@ -14,7 +14,8 @@ class Conservation:
     Attributes
     ----------
     identity : int
-        Stored cash of all accounts, settlement accounts, pool, deficit and fees, less the tokens booked.
+        Stored cash of all accounts, settlement accounts, pool, deficit and fees, less the tokens
+        booked.
     accounts : int
         Sum over the accounts of their stored cash, less the total that the contract keeps.
     holdings : int

@@ -58,7 +58,8 @@ def main_group(verbose: int, quiet: bool) -> None:
       plimsoll list scenarios
       plimsoll doctor
 
-    Shell completion: eval "$(_PLIMSOLL_COMPLETE=bash_source plimsoll)" (or zsh_source, fish_source).
+    Shell completion: eval "$(_PLIMSOLL_COMPLETE=bash_source plimsoll)" (or zsh_source,
+    fish_source).
     """
     level = (
         logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]

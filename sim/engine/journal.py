@@ -1,8 +1,8 @@
 """The journal: what went into the chain and what came out, enough to run again without agents.
 
-One JSON line a block, keys sorted, integers beyond 53 bits as hex. The SHA-256 of all lines is the run's
-fingerprint. It holds what every backend must agree on (fields, timestamps, statuses, events) and not
-what may differ (block hashes, gas).
+One JSON line a block, keys sorted, integers beyond 53 bits as hex. The SHA-256 of all lines is the
+run's fingerprint. It holds what every backend must agree on (fields, timestamps, statuses, events)
+and not what may differ (block hashes, gas).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The step loop: clock, intents, one block, checks, records.
 
-The loop knows nothing of scenarios and folders; it drives a world along paths and hands what happened to
-a recorder and a journal.
+The loop knows nothing of scenarios and folders; it drives a world along paths and hands what
+happened to a recorder and a journal.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class Loop:
     def _views(
         self, step: int, truth: Market, snapshot: Snapshot | None, crowding: float
     ) -> dict[str, View]:
-        """Return what every agent sees before the block; before the first one the chain knows nothing."""
+        """Return what every agent sees before the block; before the first one the chain knows
+        nothing."""
         board = Board(truth, tuple(i for i in self.instruments if _alive(i, truth.time)))
         accounts: dict[int, AccountView] = {}
         distressed: list[Distress] = []

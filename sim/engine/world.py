@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from sim.agents.base import Agent, Params
 from sim.agents.intents import (
@@ -156,8 +156,9 @@ class World:
             self._grant(name, account) for name, own in self.accounts.items() for account in own
         ]
 
-    def _open(self, name: str) -> Action:
-        return self._act(name, "open", -1, "clearing_house", "open_account", deploy.SCHEME)
+    def _open(self, name: str, intent: Intent | None = None) -> Action:
+        call = ("clearing_house", "open_account", deploy.SCHEME)
+        return self._act(name, "open", -1, *call, intent=intent)
 
     def _grant(self, name: str, account: int) -> Action:
         venue = self.protocol.address("direct_venue")
@@ -206,7 +207,8 @@ class World:
     # Reading
 
     def read(self, calls: Sequence[tuple[str, bytes]]) -> list[tuple[bool, bytes]]:
-        return [tuple(o) for o in self.backend.call_many([Call(to, data) for to, data in calls])]
+        outcomes = self.backend.call_many([Call(to, data) for to, data in calls])
+        return [(outcome.succeeded, outcome.data) for outcome in outcomes]
 
     def snapshot(self) -> Snapshot:
         """Read every account, the fund included."""
@@ -316,52 +318,53 @@ class World:
 
     def act(self, name: str, intent: Intent) -> Action:
         """Return the transaction of an agent's intent."""
-        house = "clearing_house"
         match intent:
-            case Trade(buyer=buyer):
-                legs = self._legs(intent)
+            case Trade():
+                call = ("direct_venue", "trade", self._legs(intent))
                 return self._act(
-                    "exchange", "trade", buyer, "direct_venue", "trade", legs,
-                    intent=intent, agent=name,
-                )  # fmt: skip
+                    "exchange", "trade", intent.buyer, *call, intent=intent, agent=name
+                )
             case Deposit(account=account, asset=asset, amount=amount):
                 units = to_token(amount, self._decimals[asset])
-                number = self._asset_ids.get(asset, 0)
-                call = ("deposit", account, number, units)
-                return self._act(name, "deposit", account, house, *call, intent=intent)
+                args = (account, self._asset_ids.get(asset, 0), units)
+                return self._house(name, "deposit", account, args, intent)
             case Withdraw(account=account, asset=asset, amount=amount):
                 units = to_token(amount, self._decimals[asset])
-                call = ("withdraw", account, self._asset_ids.get(asset, 0), units, address_of(name))
-                return self._act(name, "withdraw", account, house, *call, intent=intent)
+                to = (account, self._asset_ids.get(asset, 0), units, address_of(name))
+                return self._house(name, "withdraw", account, to, intent)
             case Transfer(source=source, target=target, asset=asset, amount=amount):
-                number = self._asset_ids.get(asset, 0)
-                call = ("transfer", source, target, number, to_wad(amount))
-                return self._act(name, "transfer", source, house, *call, intent=intent)
+                move = (source, target, self._asset_ids.get(asset, 0), to_wad(amount))
+                return self._house(name, "transfer", source, move, intent)
             case OpenAccount():
-                call = ("open_account", deploy.SCHEME)
-                return self._act(name, "open", -1, house, *call, intent=intent)
+                return self._open(name, intent)
             case Flag(account=account):
-                call = ("flag", account, [], self.accounts[name][0])
-                return self._act(name, "flag", account, "liquidator", *call, intent=intent)
+                proof: tuple[Any, ...] = (account, [], self.accounts[name][0])
+                return self._liquidate(name, "flag", account, intent, *proof)
             case Bid(account=account, bidder=bidder, fraction=fraction, limit=limit):
                 # An agent's limit is for the price; rewards and fees come on top of it.
                 most = limit + fraction * self._charges.get(account, 0.0)
-                call = ("bid", account, bidder, to_wad(fraction), to_wad(most), _ANY_STATE)
-                return self._act(name, "bid", account, "liquidator", *call, intent=intent)
+                bid = (account, bidder, to_wad(fraction), to_wad(most), _ANY_STATE)
+                return self._liquidate(name, "bid", account, intent, *bid)
             case Restart(account=account):
-                return self._liquidate(name, "restart", account, intent)
+                return self._liquidate(name, "restart", account, intent, account)
             case Resolve(account=account):
-                return self._liquidate(name, "resolve", account, intent)
+                return self._liquidate(name, "resolve", account, intent, account)
             case Escalate(account=account):
-                return self._liquidate(name, "turn_insolvent", account, intent)
+                return self._liquidate(name, "turn_insolvent", account, intent, account)
             case Close(account=account):
-                return self._liquidate(name, "close", account, intent)
+                return self._liquidate(name, "close", account, intent, account)
             case _:
                 raise TypeError(f"agents cannot ask for {type(intent).__name__}")
 
-    def _liquidate(self, name: str, function: str, account: int, intent: Intent) -> Action:
-        action = function.partition("_")[0]
-        return self._act(name, action, account, "liquidator", function, account, intent=intent)
+    def _house(
+        self, name: str, function: str, account: int, args: tuple[Any, ...], intent: Intent
+    ) -> Action:
+        return self._act(name, function, account, "clearing_house", function, *args, intent=intent)
+
+    def _liquidate(
+        self, name: str, function: str, account: int, intent: Intent, *args: Any
+    ) -> Action:
+        return self._act(name, function, account, "liquidator", function, *args, intent=intent)
 
     def _legs(self, trade: Trade) -> list[dict[str, int]]:
         item = trade.instrument
@@ -391,7 +394,8 @@ class World:
 
 
 def address_of(name: str) -> str:
-    """Return the address of an agent: nobody signs, so any address will do, and it is always the same."""
+    """Return the address of an agent: nobody signs, so any address will do, and it is always the
+    same."""
     return "0x" + keccak(text=f"plimsoll/{name}")[12:].hex()
 
 

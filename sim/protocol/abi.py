@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from eth_abi import abi as codec
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from sim.errors import InputError
 

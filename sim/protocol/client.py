@@ -1,7 +1,7 @@
 """The deployed protocol: calls encoded, the Lens read in bulk, events decoded.
 
-`Snapshot` is one block's state as the chain holds it: exact integers where money is compared, and the
-`Book` and `Market` that the reference computes from.
+`Snapshot` is one block's state as the chain holds it: exact integers where money is compared, and
+the `Book` and `Market` that the reference computes from.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Snapshot:
         Unix seconds at which the chain computed it.
     accounts : (m,) int
     usable, phase : (m,) int
-        Purposes that the market data is fresh for (1 opening, 2 closing, 4 liquidation), and phase of
-        liquidation.
+        Purposes that the market data is fresh for (1 opening, 2 closing, 4 liquidation), and phase
+        of liquidation.
     equity, initial, maintenance, cash : tuple of m int
         WAD, as the chain answers; `cash` is the stored cash, interest not included.
     greeks : (m, u, 4) float
@@ -142,7 +142,7 @@ class Protocol:
                     f"a view with selector 0x{data[:4].hex()} reverted: {revert_reason(output)}"
                 )
         outputs = [output for _, output in answers]
-        market, usable = self._market(outputs[0])
+        market = self._market(outputs[0])
         risks = _Risks([int(u) for u in market.underlyings.id])
         for output in outputs[2 : 2 + len(groups)]:
             risks.read(output)
@@ -163,7 +163,7 @@ class Protocol:
             ledger=self.decode("lens", "ledger", outputs[1]),
         )
 
-    def _market(self, output: bytes) -> tuple[Market, int]:
+    def _market(self, output: bytes) -> Market:
         found = self.decode("lens", "market", output)
         spots = found.underlyings
         underlyings = Underlyings(
@@ -190,18 +190,17 @@ class Protocol:
                 dtype=np.int64,
             ),
         )
-        market = Market(
+        return Market(
             time=found.time,
             stable=found.stable / 10**18,
             underlyings=underlyings,
             expiries=Expiries(**terms, **surfaces),
             assets=assets,
         )
-        return market, found.usable
 
 
 class _Risks:
-    """Collects the answers of `ILens.risks` without a general decoder, which would cost most of a step.
+    """Collects the answers of `ILens.risks`; a general decoder would cost most of a step.
 
     Offsets in the encoding are in bytes and relative to the enclosing tuple or list.
     """

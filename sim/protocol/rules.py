@@ -46,8 +46,7 @@ def arguments(contract: str, params: Mapping[str, Any]) -> tuple[int, ...]:
         A name that the constructor does not have, or one without a value.
     """
     entries = artifact(contract).abi
-    constructor = next((e["inputs"] for e in entries if e["type"] == "constructor"), [])
-    names = [item["name"] for item in constructor]
+    names = [item["name"] for e in entries if e["type"] == "constructor" for item in e["inputs"]]
     for name in params:
         if name not in names:
             raise unknown(f"parameter of {contract}", name, names)

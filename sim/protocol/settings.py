@@ -29,8 +29,9 @@ class Liquidation(Model):
     """How accounts below maintenance margin are wound down (PROTOCOL 8)."""
 
     rule: str = "dutch_auction"
-    """Liquidation rule: a shipped name, or the path of a Vyper file that implements ILiquidationRule."""
-    params: dict[str, Any] = {}
+    """Liquidation rule: a shipped name, or the path of a Vyper file that implements
+    ILiquidationRule."""
+    params: dict[str, Any] = Field(default={})
     """Constructor arguments of the rule by name; its defaults where not given."""
     buffer: Share = 0.1
     """b: a partial liquidation stops at equity of (1 + b) times maintenance margin."""
@@ -47,13 +48,13 @@ class Liquidation(Model):
 class Backstop(Model):
     """Who pays for insolvent accounts (PROTOCOL 9)."""
 
-    fund: Money = Field(0.0, ge=0)
+    fund: Money = Field(default=0.0, ge=0)
     """Quote currency in the insurance fund at the start."""
     then: Literal["mutualise", "deleverage"] = "mutualise"
     """What happens to the rest."""
-    grace: Duration = Field(3_600, ge=0)
+    grace: Duration = Field(default=3_600, ge=0)
     """After an insolvent phase, time for deleveraging before the fund takes over all the same."""
-    lock_dust: Money = Field(1_000.0, ge=0)
+    lock_dust: Money = Field(default=1_000.0, ge=0)
     """Insolvency beyond the fund that locks withdrawals."""
     lock_length: Span = 86_400
     """Longest lock."""
@@ -73,13 +74,13 @@ class Fees(Model):
 class Interest(Model):
     """Yearly rate on debt: a kinked curve of utilisation."""
 
-    base: Ratio = Field(0.02, ge=0)
+    base: Ratio = Field(default=0.02, ge=0)
     """At no utilisation."""
-    slope: Ratio = Field(0.08, ge=0)
+    slope: Ratio = Field(default=0.08, ge=0)
     """Added up to the kink."""
     kink: Share = 0.9
     """Utilisation from which on it is steep."""
-    steep: Ratio = Field(0.85, ge=0)
+    steep: Ratio = Field(default=0.85, ge=0)
     """Added from the kink to full utilisation."""
 
 
@@ -107,7 +108,7 @@ class Staleness(Model):
     """Furthest that a source may be from the median and still agree."""
     jump: Share = 0.2
     """Largest move that leaves confidence alone."""
-    recovery: Duration = Field(3_600, ge=0, le=86_400)
+    recovery: Duration = Field(default=3_600, ge=0, le=86_400)
     """Time in which confidence recovers from 0 to 1."""
 
 
@@ -116,7 +117,7 @@ class Listing(Model):
 
     strikes: tuple[Ratio, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
     """Strikes over the spot at the start; rounded to two significant digits."""
-    digits: int = Field(2, ge=1, le=6)
+    digits: int = Field(default=2, ge=1, le=6)
     """Significant digits of strikes."""
 
     @model_validator(mode="after")
@@ -131,8 +132,7 @@ class ProtocolSettings(Model):
     """How the contracts are set up."""
 
     engine: str = "scenario"
-    """Margin engine of every account: scenario, sensitivity, ltv, or the path of a Vyper file that implements
-    IRiskEngine."""
+    """Margin engine of every account: scenario, sensitivity or ltv."""
     rulebook: str = "house"
     """Shipped rulebook, or the path of one."""
     liquidation: Liquidation = Liquidation()

@@ -1,8 +1,8 @@
 """The packed words of the contracts, to and from arrays.
 
-Layouts are those of `IRiskEngine.vyi` (positions) and `IOracle.vyi` (expiries). Decoding is vectorised:
-a word is four 64-bit limbs, the most significant first, and every field fits float64 without loss as
-long as it stays below 2**53 units.
+Layouts are those of `IRiskEngine.vyi` (positions) and `IOracle.vyi` (expiries). Decoding is
+vectorised: a word is four 64-bit limbs, the most significant first, and every field fits float64
+without loss as long as it stays below 2**53 units.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ body { margin: 0 auto; max-width: 1040px; padding: 32px 24px 64px; color: var(--
 h1 { font-size: 15px; font-weight: 600; color: var(--muted); margin: 0 0 12px; }
 h2 { font-size: 18px; margin: 44px 0 4px; }
 p.note { color: var(--muted); margin: 0 0 10px; font-size: 14px; }
-.verdict { font-size: 22px; line-height: 1.35; font-weight: 600; padding: 18px 22px; border-radius: 8px;
-           border-left: 8px solid var(--held); background: #eef7f2; }
+.verdict { font-size: 22px; line-height: 1.35; font-weight: 600; padding: 18px 22px;
+           border-radius: 8px; border-left: 8px solid var(--held); background: #eef7f2; }
 .verdict.failed { border-color: var(--failed); background: #fbeeee; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 12px;
            margin: 22px 0 8px; }
@@ -28,8 +28,10 @@ p.note { color: var(--muted); margin: 0 0 10px; font-size: 14px; }
 .figure b { display: block; font-size: 20px; font-variant-numeric: tabular-nums; }
 .figure span { color: var(--muted); font-size: 13px; }
 svg { width: 100%; height: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th { text-align: right; color: var(--muted); font-weight: 600; border-bottom: 2px solid var(--line); }
+table { border-collapse: collapse; width: 100%; font-size: 13.5px;
+        font-variant-numeric: tabular-nums; }
+th { text-align: right; color: var(--muted); font-weight: 600;
+     border-bottom: 2px solid var(--line); }
 td { text-align: right; border-bottom: 1px solid var(--line); }
 th, td { padding: 4px 8px; white-space: nowrap; }
 th:first-child, td:first-child, th.text, td.text { text-align: left; white-space: normal; }
@@ -86,13 +88,13 @@ def render(run: Run, manifest: dict[str, Any]) -> str:
         ),
         _section(
             "Chain against reference",
-            "Largest difference of equity, initial and maintenance margin between the contracts and the "
-            "independent reference, in units of the error budget of 1e-9 of gross notional.",
+            "Largest difference of equity, initial and maintenance margin between contracts and "
+            "reference, in units of the error budget of 1e-9 of gross notional.",
             plots.agreement(run),
         ),
         _section("Gas", "", plots.gas(run)),
         _section("What this run is", "", _identity(manifest)),
-        "<footer>Plimsoll is unaudited software for testing: no real funds. Assumptions and limits: "
+        "<footer>Plimsoll is unaudited software for testing: no real funds. Assumptions: "
         "docs/explanation/assumptions.md.</footer>",
     ]
     return (
@@ -117,7 +119,8 @@ def _figures(summary: dict[str, Any]) -> str:
         (f"{units.percent(p['lowest'] / p['first'] - 1)}", f"{p['factor']}, start to low")
         for p in summary["prices"]
     ]
-    cells = moves + [
+    cells = [
+        *moves,
         (f"{summary['liquidations']} of {summary['accounts']}", "accounts liquidated"),
         (units.money(summary["bad_debt"]), "bad debt, USDC"),
         (units.money(summary["insurance_used"]), "paid by the fund"),
@@ -168,14 +171,14 @@ def _liquidated(run: Run) -> str | None:
             continue
         first = int(flags["step"].iloc[0])
         history = accounts.loc[account]
-        before = history.loc[max(first - 1, int(history.index.min()))]
+        before = history.iloc[max(int(history.index.searchsorted(first)) - 1, 0)]
         after = history.iloc[-1]
         rows.append(
             (
                 f"{account} ({before['agent']})",
                 units.utc(int(times[first])),
-                units.money(float(before["equity"])),
-                units.money(float(before["maintenance"])),
+                units.money(before["equity"]),
+                units.money(before["maintenance"]),
                 int((own["what"] == "bid").sum()),
                 units.money(float(own.loc[own["what"] == "bid", "paid"].sum())),
                 "yes" if (own["what"] == "insolvent").any() else "no",

@@ -27,7 +27,7 @@ INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, RED, GREEN, PURPLE = "#2563a8", "#d9822b", "#c23030", "#29875a", "#7157a6"
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, RED, "#5c7080")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "plimsoll",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -77,9 +77,13 @@ def _clock(times: pd.Series[int] | Any) -> Any:
 
 
 def _time_axis(axes: Axes) -> None:
-    locator = dates.AutoDateLocator(minticks=4, maxticks=9)
+    locator = dates.AutoDateLocator(  # type: ignore[no-untyped-call]
+        minticks=4, maxticks=9
+    )
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(
+        dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    )
 
 
 def _step_times(run: Run) -> pd.Series[int]:
@@ -184,7 +188,7 @@ def waterfall(run: Run) -> Figure | None:
         return None
     figure, axes = plt.subplots(figsize=(9.6, 2.6))
     start = 0.0
-    for place, (layer, amount) in enumerate(borne.items()):
+    for place, amount in enumerate(borne):
         axes.barh(place, amount, left=start, color=CYCLE[place % len(CYCLE)], height=0.62)
         axes.text(
             start + amount,
@@ -213,7 +217,7 @@ def health(run: Run) -> Figure | None:
     by_step = ratio.groupby(table["step"])
     times = _step_times(run)
     figure, axes = plt.subplots(figsize=(9.6, 2.8))
-    levels = by_step.quantile([0.0, 0.1, 0.25, 0.5, 0.75]).unstack()
+    levels = by_step.quantile(np.array([0.0, 0.1, 0.25, 0.5, 0.75])).unstack()
     clock = _clock(times.reindex(levels.index))
     axes.fill_between(
         clock, levels[0.1], levels[0.75], color=BLUE, alpha=0.12, lw=0, label="10–75 %"

@@ -50,12 +50,12 @@ def check_names(expect: Mapping[str, Bound]) -> None:
 
 
 def judge(run: Run, summary: Summary, expect: Mapping[str, Bound]) -> list[dict[str, Any]]:
-    """Return every check and expectation with what was found, what is allowed, and whether it held."""
+    """Return every check and expectation: what was found, what is allowed, whether it held."""
     checks = run.table("checks")
     rows: list[dict[str, Any]] = []
     for name, own in checks.groupby("check", sort=True):
         broken = own[~own["held"]]
-        worst = own.loc[own["worst"].abs().idxmax()]
+        worst = own.iloc[int(own["worst"].abs().argmax())]
         found = f"{worst['worst']:.3g} at worst"
         if len(broken):
             first = broken.iloc[0]

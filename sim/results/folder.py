@@ -1,8 +1,9 @@
 """Run folders: written beside their place, renamed at the end, read back as tables.
 
-A run writes to `OUT.partial/` and becomes `OUT/` in one rename, so that a folder of the final name is
-always whole. What a run is, is its identity: a hash over the canonical scenario, the bytecode of the
-contracts and the versions of the tools. What it did, is its fingerprint: the hash of its journal.
+A run writes to `OUT.partial/` and becomes `OUT/` in one rename, so that a folder of the final name
+is always whole. What a run is, is its identity: a hash over the canonical scenario, the bytecode of
+the contracts and the versions of the tools. What it did, is its fingerprint: the hash of its
+journal.
 """
 
 from __future__ import annotations

@@ -33,13 +33,14 @@ class Summary:
     liquidations
         Accounts that were flagged for liquidation at least once.
     bad_debt
-        Losses beyond the accounts' own equity: borne by fund, deleveraging, mutualisation, or left as
-        a deficit.
+        Losses beyond the accounts' own equity: borne by fund, deleveraging, mutualisation, or left
+        as a deficit.
     decision_flips
-        Accounts and steps at which the chain's solvency decision differs from the reference's outside
-        the error budget.
+        Accounts and steps at which the chain's solvency decision differs from the reference's
+        outside the error budget.
     largest_error
-        Largest difference of equity or margin between chain and reference, as a share of its budget.
+        Largest difference of equity or margin between chain and reference, as a share of its
+        budget.
     conservation
         Largest absolute value of the conservation identity, in wei.
     """
