@@ -1,7 +1,7 @@
 """Named random streams of one seed.
 
-Every consumer of randomness asks for its own stream by name (``market/ETH``, ``agent/keeper#2``) and
-for a step. The generator handed out depends on nothing else, so neither another consumer nor an
+Every consumer of randomness asks for its own stream by name (``market/ETH``, ``agent/keeper#2``)
+and for a step. The generator handed out depends on nothing else, so neither another consumer nor an
 extra draw moves anyone else's numbers.
 """
 

@@ -1,8 +1,8 @@
-"""Settings drawn from distributions: each agent of a group gets its own, from a stream of its own."""
+"""Settings drawn from distributions: each agent of a group gets its own."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Mapping, Union
+from typing import Annotated, Any, Literal, Mapping
 
 import numpy as np
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
@@ -12,7 +12,7 @@ from sim.model import Model
 from sim.streams import Streams
 from sim.units import parse_money, parse_ratio
 
-Scalar = Union[bool, int, float, str]
+Scalar = bool | int | float | str
 
 
 def _quantity(value: Any) -> Any:

@@ -86,7 +86,7 @@ class Keeper(Agent[KeeperParams]):
         if view.step == 0:
             return deposits(view, self._tip)
         intents: list[Intent] = []
-        # What it cannot see any more it forgets, so that a later distress counts from its own start.
+        # What it sees no more it forgets, so that a later distress counts from its own start.
         now = {(d.account.id, d.account.phase) for d in view.distressed}
         self._seen = {key: since for key, since in self._seen.items() if key in now}
         room = self.params.use * max(view.account.free, 0.0)

@@ -26,7 +26,7 @@ class MakerParams(Params):
     clip: Ratio = Field(default=0.25, gt=0)
     """Largest notional of one quote, over its equity."""
     skew: Ratio = Field(default=0.1, ge=0)
-    """How far a full inventory shifts its prices, as a share of the half spread per 1 % of delta."""
+    """How far inventory shifts its prices, as a share of the half spread per 1 % of delta."""
     hedge_at: Ratio = Field(default=0.2, gt=0)
     """It trades perpetuals once its dollar delta over equity passes this; it is not hedged at all
     times."""

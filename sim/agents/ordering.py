@@ -41,8 +41,8 @@ def arranged(pending: Sequence[Pending], policy: Policy, rng: np.random.Generato
     - `fees`: highest tip first, then by arrival.
     - `first_come`: by arrival.
     - `random`: shuffled by `rng`.
-    - `adversarial`: the block builder works against the protocol: risk-adding transactions first,
-      rescues last (a trade before a deposit, a liquidation after both), later arrivals before earlier.
+    - `adversarial`: the block builder works against the protocol: trades first, then deposits and
+      withdrawals, liquidations last; within each the latest arrival first.
     """
     by_arrival = sorted(pending, key=lambda p: p.arrival)
     if policy == "fees":
@@ -52,7 +52,7 @@ def arranged(pending: Sequence[Pending], policy: Policy, rng: np.random.Generato
     if policy == "random":
         words = rng.integers(0, 2**63, size=len(by_arrival), dtype=np.int64)
         return [by_arrival[i] for i in np.argsort(words, kind="stable")]
-    return sorted(reversed(by_arrival), key=_harm)
+    return sorted(by_arrival, key=lambda p: (_harm(p), -p.arrival))
 
 
 def cut(arranged: Sequence[Pending], limit: int) -> tuple[list[Pending], list[Pending]]:

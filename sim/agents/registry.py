@@ -29,7 +29,7 @@ _SHIPPED: dict[str, type] = {
 
 
 def known() -> dict[str, str]:
-    """Return the agents that can be used by name, with the first line of what they say of themselves."""
+    """Return the agents that can be used by name, with what each says of itself."""
     found = {name: _headline(cls.__doc__) for name, cls in _SHIPPED.items()}
     for point in entry_points(group=ENTRY_POINTS):
         found.setdefault(point.name, f"from {point.value}")
@@ -44,7 +44,7 @@ def find(use: str, folder: Path | None = None) -> AgentClass:
     use
         A name of `known()`, or a dotted path such as `my_package.bots:Sandwicher`.
     folder
-        Where the scenario is: modules beside it can be imported, as can those of the working folder.
+        Of the scenario: modules beside it can be imported, as can those of the working folder.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def _imported(use: str, folder: Path | None) -> object:
     except ModuleNotFoundError as error:
         raise InputError(
             f"agent {use!r}: no module {error.name!r} (looked beside the scenario too)"
-        )
+        ) from None
     except AttributeError:
         raise InputError(f"agent {use!r}: module {module} has no {name!r}") from None
     except Exception as error:

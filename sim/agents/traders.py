@@ -31,7 +31,7 @@ class TraderParams(Params):
     slippage: Ratio = Field(default=0.05, ge=0)
     """How far from the fair price it still trades."""
     stop: float | None = Field(default=None, gt=0)
-    """It closes everything once equity over maintenance margin falls below this; never unless given."""
+    """It closes everything once equity over maintenance is below this; never unless given."""
 
 
 T = TypeVar("T", bound=TraderParams)
@@ -202,7 +202,7 @@ def deposits(view: View, tip: float) -> list[Intent]:
 def order(
     view: View, account: int, instrument: Instrument, size: float, slippage: float, tip: float
 ) -> Order:
-    """An order whose limit is `slippage` of the fair price, plus 0.1 % of the spot, worse than fair."""
+    """An order whose limit is worse than fair by `slippage` of it and 0.1 % of the spot."""
     fair = view.board.price(instrument)
     room = slippage * fair + 0.001 * view.board.spot(instrument.underlying)
     limit = max(fair + room if size > 0.0 else fair - room, 0.0)

@@ -11,6 +11,7 @@ import numpy as np
 from sim.agents.intents import Instrument
 from sim.errors import unknown
 from sim.market.exact import Array, log, normal_cdf
+from sim.market.surface import Slices
 from sim.reference.book import CALL, NO_UNDERLYING, PERP, Market
 from sim.units import YEAR
 
@@ -42,9 +43,10 @@ class Board:
     def _values(self) -> tuple[Array, Array]:
         """Fair price (undiscounted Black-76) and delta of each instrument."""
         table, under = self.market.expiries, self.market.underlyings
-        row = {(int(u), int(t)): e for e, (u, t) in enumerate(zip(table.underlying, table.time))}
+        series = zip(table.underlying.tolist(), table.time.tolist(), strict=True)
+        row = {pair: e for e, pair in enumerate(series)}
         place = {int(u): i for i, u in enumerate(under.id)}
-        price = np.array([under.mark[place[i.underlying]] for i in self.instruments], dtype=float)
+        price = np.asarray(under.mark)[[place[i.underlying] for i in self.instruments]]
         delta = np.ones(len(self.instruments))
         options = [n for n, i in enumerate(self.instruments) if i.kind != PERP]
         if options:
@@ -55,10 +57,8 @@ class Board:
             call = np.array([self.instruments[n].kind == CALL for n in options])
             forward = table.forward[e]
             k = log(strike / forward)
-            d = k - table.m[e]
-            sigma = table.sigma[e]
-            w = table.a[e] + table.b[e] * (table.rho[e] * d + np.sqrt(d * d + sigma * sigma))
-            w = w * (table.time[e] - self.market.time) / table.tau[e]
+            share = (table.time[e] - self.market.time) / np.asarray(table.tau)[e]
+            w = Slices.of(table, e).variance(k) * share
             root = np.sqrt(w)
             d1 = -k / root + 0.5 * root
             n1, n2 = normal_cdf(d1), normal_cdf(d1 - root)
@@ -92,12 +92,9 @@ class Board:
         if not rows.size:
             return float("nan")
         left = (table.time[rows] - self.market.time) / YEAR
-        e = rows[int(np.argmin(np.abs(left - years)))]
-        w = table.a[e] + table.b[e] * (
-            np.sqrt(table.m[e] * table.m[e] + table.sigma[e] * table.sigma[e])
-            - table.rho[e] * table.m[e]
-        )
-        return float(np.sqrt(w * YEAR / table.tau[e]))
+        nearest = rows[[int(np.argmin(np.abs(left - years)))]]
+        variance = Slices.of(table, nearest).variance(np.zeros(1))
+        return float(np.sqrt(variance * YEAR / np.asarray(table.tau)[nearest])[0])
 
     def underlying(self, name: str | None) -> int:
         """Id of an underlying by name; of the first one for None."""
@@ -122,7 +119,7 @@ class Board:
         return min(fitting, key=lambda i: (abs(i.strike - strike), i.strike), default=None)
 
     def asset_price(self, asset: str) -> float:
-        """USD price of a token; the stablecoin's own for any name that is not a collateral asset."""
+        """USD price of a token; the stablecoin's for a name that is no collateral asset."""
         names = tuple(self.market.assets.name)
         if asset in names:
             return float(self.market.assets.price[names.index(asset)])

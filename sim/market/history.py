@@ -57,10 +57,10 @@ class Recording:
     def quarters(self, asset: str) -> tuple[npt.NDArray[np.int64], Array, npt.NDArray[np.bool_]]:
         """Return times, prices and whether the asset still trades, four times an hour.
 
-        The hours are those of the recording's leading asset (BTC, or the first of the file). An hour
-        opens at the close of the hour before (the first one at its own close), then comes the low and
-        the high, then the close; the low first if the leading asset closed up, else the high first:
-        one order for all assets. An asset that ends early stays at its last close, delisted.
+        The hours are those of the recording's leading asset (BTC, or the first of the file). An
+        hour opens at the close of the hour before (the first one at its own close), then come its
+        low and high, then its close; the low first if the leading asset closed up, else the high
+        first: one order for all assets. An asset that ends early stays at its last close, delisted.
         """
         if asset not in self.bars:
             raise unknown(f"asset in the recording {self.name}", asset, self.bars)

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from sim.market.exact import Array, log, uniforms
+from sim.errors import unknown
+from sim.market.dependence import Dependence, innovations
+from sim.market.exact import Array, exp, log
+from sim.market.history import HOUR
+from sim.market.impact import Impact
 from sim.market.paths import Horizon, Paths
-from sim.market.processes import Constant, FromFile, Gbm, Recorded
+from sim.market.processes import Factor, FromFile, Track
+from sim.market.shocks import (
+    CorrelationShock,
+    Depeg,
+    Gap,
+    PremiumShock,
+    RateShock,
+    Shock,
+    VolShock,
+    sum_over,
+)
 from sim.model import Model
 from sim.reference.book import NO_UNDERLYING
 from sim.streams import Streams
 from sim.units import YEAR, Duration, Ratio
 
-HOUR = 3_600
 FACTORS_MAX = 8
 ASSETS_MAX = 8
 EXPIRIES_MAX = 12
-
-Factor = Annotated[Constant | Gbm | Recorded, Field(discriminator="kind")]
+STABLE = "stable"
+ALL = "all"
 
 
 class CollateralAsset(Model):
@@ -29,7 +41,7 @@ class CollateralAsset(Model):
 
     tracks: str | None = None
     """Factor that its price moves with."""
-    ratio: float = Field(default=1.0, gt=0)
+    ratio: float = Field(default=1.0, gt=0, le=1e9)
     """Its price over that factor's spot; in USD if it tracks none."""
     decimals: int = Field(default=18, ge=0, le=24)
     """Decimals of the token."""
@@ -40,25 +52,46 @@ class MarketModel(Model):
 
     factors: dict[str, Factor] = Field(min_length=1, max_length=FACTORS_MAX)
     """Underlyings by name: each has a spot, a perp and, with `expiries`, options."""
+    dependence: Dependence | None = None
+    """Copula of the factors' innovations; independent unless given."""
     expiries: tuple[Duration, ...] = Field(default=(), max_length=EXPIRIES_MAX)
     """Option expiries as time from the start; rounded up to whole hours."""
     rate: Ratio = Field(default=0.0, ge=-0.5, le=1)
     """Interest rate, continuously compounded."""
     stable: float = Field(default=1.0, gt=0, le=10)
     """USD price of the quote stablecoin."""
-    collateral: dict[str, CollateralAsset] = Field({}, max_length=ASSETS_MAX)
+    collateral: dict[str, CollateralAsset] = Field(default={}, max_length=ASSETS_MAX)
     """Collateral tokens by name."""
+    shocks: tuple[Shock, ...] = ()
+    """What happens on a timetable."""
+    impact: Impact | None = None
+    """How liquidated volume moves prices; not at all unless given."""
 
     @model_validator(mode="after")
     def _consistent(self) -> MarketModel:
         for name, asset in self.collateral.items():
             if asset.tracks is not None and asset.tracks not in self.factors:
-                raise ValueError(
-                    f"collateral.{name}.tracks: {asset.tracks!r} is not a factor "
-                    f"(factors: {', '.join(self.factors)})"
-                )
-        if any(expiry <= 0 for expiry in self.expiries):
-            raise ValueError("expiries: times from the start, above 0")
+                refused = unknown("factor", asset.tracks, self.factors)
+                raise ValueError(f"collateral.{name}.tracks: {refused}")
+        if self.dependence is not None:
+            try:
+                self.dependence.check(tuple(self.factors))
+            except ValueError as error:
+                raise ValueError(f"dependence.corr: {error}") from None
+        for i, expiry in enumerate(self.expiries):
+            if expiry <= 0:
+                raise ValueError(f"expiries[{i}]: {expiry} s is not a time after the start")
+        for i, shock in enumerate(self.shocks):
+            if isinstance(shock, (Gap, VolShock, PremiumShock)):
+                if shock.factor not in (*self.factors, ALL):
+                    refused = unknown("factor", shock.factor, (*self.factors, ALL))
+                    raise ValueError(f"shocks[{i}].factor: {refused}")
+            elif isinstance(shock, Depeg) and shock.asset not in (*self.collateral, STABLE):
+                refused = unknown("asset", shock.asset, (*self.collateral, STABLE))
+                raise ValueError(f"shocks[{i}].asset: {refused}")
+        for name in self.impact.volumes if self.impact else ():
+            if name not in self.factors:
+                raise ValueError(f"impact.volumes: {unknown('factor', name, self.factors)}")
         return self
 
     def files(self) -> list[tuple[str, Path]]:
@@ -72,49 +105,85 @@ class MarketModel(Model):
         Raises
         ------
         InputError
-            The horizon leaves what a recording covers.
+            The horizon leaves what a recording or a price file covers.
         """
         names = tuple(self.factors)
-        tracks = [
-            factor.simulate(
-                name, horizon, uniforms(streams.at(f"market/{name}"), horizon.steps - 1), streams
-            )
-            for name, factor in self.factors.items()
-        ]
-        spot = np.stack([track.spot for track in tracks], axis=1)
-        expiries = np.unique([-(-(horizon.start + e) // HOUR) * HOUR for e in self.expiries])
-        expiries = expiries.astype(np.int64)
+        steps = horizon.steps
+        tracks = self._tracks(horizon, streams)
+        expiries = self._expiries(horizon)
         years = (expiries[None, :] - horizon.times[:, None]) / YEAR
+        spots: list[Array] = []
         levels: list[Array] = []
         thetas: list[Array] = []
-        for u, (name, factor) in enumerate(self.factors.items()):
+        premiums: list[Array] = []
+        for name, factor, track in zip(names, self.factors.values(), tracks, strict=True):
+            gaps = [s.logs(horizon) for s in self.shocks if isinstance(s, Gap) and _hits(s, name)]
+            spot = track.spot * exp(sum_over(gaps, steps)) if gaps else track.spot
+            lifts = [
+                s.entering(horizon)
+                for s in self.shocks
+                if isinstance(s, VolShock) and _hits(s, name)
+            ]
             start = factor.implied.level or factor.start_vol
-            shifts = np.zeros(horizon.steps)
             level = factor.implied.levels(
-                name, start, spot[:, u], tracks[u].vol, shifts, horizon.step, streams
+                name, start, spot, track.vol, sum_over(lifts, steps), horizon.step, streams
             )
-            moneyness = log(spot[:, u] / spot[0, u])
+            spots.append(spot)
             levels.append(level)
-            thetas.append(factor.implied.total_variance(start, level, moneyness, years))
-        assets = tuple(self.collateral)
+            thetas.append(factor.implied.total_variance(start, level, log(spot / spot[0]), years))
+            squeezes = [
+                s.size * s.profile(horizon)
+                for s in self.shocks
+                if isinstance(s, PremiumShock) and _hits(s, name)
+            ]
+            premiums.append(factor.premium + sum_over(squeezes, steps))
+        ratios = [asset.ratio * self._peg(name, horizon) for name, asset in self.collateral.items()]
+        rates = [s.size * s.profile(horizon) for s in self.shocks if isinstance(s, RateShock)]
         return Paths(
             times=horizon.times,
             factors=names,
-            spot=spot,
-            premium=np.tile(
-                [factor.premium for factor in self.factors.values()], (horizon.steps, 1)
-            ),
+            spot=np.stack(spots, axis=1),
+            premium=np.stack(premiums, axis=1),
             level=np.stack(levels, axis=1),
             listed=np.stack([track.listed for track in tracks], axis=1),
-            rate=np.full(horizon.steps, self.rate),
-            stable=np.full(horizon.steps, self.stable),
-            assets=assets,
+            rate=self.rate + sum_over(rates, steps),
+            stable=self.stable * self._peg(STABLE, horizon),
+            assets=tuple(self.collateral),
             tracks=tuple(
                 NO_UNDERLYING if asset.tracks is None else names.index(asset.tracks)
                 for asset in self.collateral.values()
             ),
-            ratio=np.tile([a.ratio for a in self.collateral.values()], (horizon.steps, 1)),
+            ratio=np.stack(ratios, axis=1) if ratios else np.empty((steps, 0)),
             expiries=expiries,
             theta=np.stack(thetas, axis=1),
             implied=tuple(factor.implied for factor in self.factors.values()),
         )
+
+    def _tracks(self, horizon: Horizon, streams: Streams) -> list[Track]:
+        tighter = np.zeros(horizon.steps)
+        for shock in self.shocks:
+            if isinstance(shock, CorrelationShock):
+                tighter = np.maximum(tighter, shock.size * shock.profile(horizon))
+        drawn = innovations(
+            tuple(self.factors), horizon.steps - 1, self.dependence, tighter[1:], streams
+        )
+        return [
+            factor.simulate(name, horizon, drawn[:, u], streams)
+            for u, (name, factor) in enumerate(self.factors.items())
+        ]
+
+    def _expiries(self, horizon: Horizon) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        hours = {-(-(horizon.start + expiry) // HOUR) * HOUR for expiry in self.expiries}
+        return np.array(sorted(hours), dtype=np.int64)
+
+    def _peg(self, asset: str, horizon: Horizon) -> Array:
+        """Return what is left of an asset's ratio at each step, shape (steps,)."""
+        left = np.ones(horizon.steps)
+        for shock in self.shocks:
+            if isinstance(shock, Depeg) and shock.asset == asset:
+                left = left * (1.0 + shock.size * shock.profile(horizon))
+        return left
+
+
+def _hits(shock: Gap | VolShock | PremiumShock, factor: str) -> bool:
+    return shock.factor in (factor, ALL)

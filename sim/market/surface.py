@@ -13,27 +13,30 @@ At the money the forward variance reverts from the short level σ_t to the long 
 
     θ(τ) = σ̄²τ + (σ_t² − σ̄²)(1 − e^(−κτ))/κ.
 
-The short level moves as σ_t = σ₀ · (process vol_t / process vol_0) · e^(x_t), within a floor and a cap,
+The short level moves as σ_t = σ₀ · (process vol_t / process vol_0) · e^(x_t), within bounds,
 
     x_{t+1} = 2^(−Δ/halflife) x_t − λ ln(S_{t+1}/S_t) + ξ√Δ z  (+ vol shocks):
 
 λ is the leverage effect (vol rises as the spot falls), ξ the vol of vol.
 
 - `leverage` and `sticky_delta`: the smile moves with the forward; `sticky_delta` has λ = 0.
-- `sticky_strike`: λ = 0 and θ is read off the smile anchored at the first spot, at the strike that is
-  now at the money, w(ln(S_t/S_0)): the vol of that strike is unchanged. w at a fixed strike does not
-  fall with the expiry either, so the re-centred surface stays free of arbitrage.
+- `sticky_strike`: λ = 0 and θ is read off the smile anchored at the first spot, at the strike that
+  is now at the money, w(ln(S_t/S_0)): the vol of that strike is unchanged. w at a fixed strike does
+  not fall with the expiry either, so the re-centred surface stays free of arbitrage.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from sim.market.exact import Array, exp, log, normals
 from sim.model import Model
+from sim.reference.book import Expiries
 from sim.streams import Streams
 from sim.units import YEAR, Duration, Rate, Ratio
 
@@ -109,7 +112,7 @@ class Implied(Model):
         for t in range(spot.size - 1):
             x[t + 1] = keep * x[t] - leverage * returns[t] + noise[t] + shifts[t + 1]
         level = start * (process_vol / process_vol[0]) * exp(x)
-        return np.minimum(np.maximum(level, self.floor), self.cap)
+        return np.asarray(np.minimum(np.maximum(level, self.floor), self.cap))
 
     def total_variance(self, start: float, level: Array, moneyness: Array, years: Array) -> Array:
         """Return θ, shape (steps, expiries); nan where an expiry has passed.
@@ -147,11 +150,22 @@ class Implied(Model):
         )
 
 
+@dataclass(frozen=True, eq=False)
 class Slices:
     """Raw SVI, w(k) = a + b(ρ(k − m) + √((k − m)² + σ²)); arrays of one shape."""
 
-    def __init__(self, a: Array, b: Array, rho: Array, m: Array, sigma: Array) -> None:
-        self.a, self.b, self.rho, self.m, self.sigma = a, b, rho, m, sigma
+    a: Array
+    b: Array
+    rho: Array
+    m: Array
+    sigma: Array
+
+    @classmethod
+    def of(cls, expiries: Expiries, rows: npt.NDArray[np.int64]) -> Slices:
+        """Return the slices of some rows of a market's expiries."""
+        return cls(
+            *(np.asarray(getattr(expiries, f.name), dtype=np.float64)[rows] for f in fields(cls))
+        )
 
     def variance(self, k: Array) -> Array:
         """Total variance at log-moneyness k (broadcasting)."""

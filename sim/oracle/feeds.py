@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.market.exact import normals
+from sim.market.surface import Slices
 from sim.oracle.model import (
     Fault,
     FeedPolicy,
@@ -23,6 +25,7 @@ from sim.oracle.model import (
 )
 from sim.reference.book import Market
 from sim.streams import Streams
+from sim.units import YEAR
 
 Kind = Literal["spot", "mark", "forward", "rate", "stable", "asset", "surface"]
 
@@ -113,8 +116,8 @@ class Oracle:
     def updates(self, step: int, market: Market) -> list[FeedUpdate]:
         """Return what reaches the chain in this block, in order of arrival.
 
-        Must be called for every step in turn. At the first call every feed is pushed without latency
-        or fault.
+        Must be called for every step in turn. At the first call every feed is pushed without
+        latency or fault.
         """
         readings = _readings(market)
         arrived: list[FeedUpdate] = []
@@ -145,15 +148,14 @@ class Oracle:
             arrival = time + delay
             if held:
                 arrival = self._start + max(fault.start + fault.length for fault in held)
-            # Reports that arrive together do so in the order of measurement, unless they were held.
-            if held:
-                channel.under_way = ((arrival, report), *channel.under_way)
-            else:
-                channel.under_way = (*channel.under_way, (arrival, report))
+            # Reports arrive in the order of measurement, unless they were held: then in reverse.
+            item = (arrival, report)
+            channel.under_way = (item, *channel.under_way) if held else (*channel.under_way, item)
             channel.pushed, channel.pushed_at, channel.report = level, time, report
         arrived = [report for arrival, report in channel.under_way if arrival <= time]
         channel.under_way = tuple(item for item in channel.under_way if item[0] > time)
-        return [update for report in arrived for update in report]
+        live = (update for report in arrived for update in report)
+        return [update for update in live if update.expiry == 0 or update.expiry > time]
 
     def _measure(
         self, channel: _Channel, reading: _Reading, step: int, time: int, faults: list[Fault]
@@ -194,41 +196,53 @@ class _Reading:
 def _readings(market: Market) -> dict[str, _Reading]:
     """Return the feeds of a market by name, in a fixed order."""
     readings: dict[str, _Reading] = {}
-    expiries = market.expiries
-    for u, name in enumerate(market.underlyings.name):
-        index = int(market.underlyings.id[u])
-        spot = float(market.underlyings.spot[u])
-        prices = [
-            FeedUpdate("spot", index, 0, spot, 1.0, 0, 0),
-            FeedUpdate("mark", index, 0, float(market.underlyings.mark[u]), 1.0, 0, 0),
-        ]
-        slices = []
-        shortest = 0.0
-        for e in np.flatnonzero(expiries.underlying == index):
-            time, tau = int(expiries.time[e]), int(expiries.tau[e])
-            forward, rate = float(expiries.forward_variable[e]), float(expiries.rate[e])
-            prices.append(FeedUpdate("forward", index, time, forward, 1.0, 0, 0))
-            prices.append(FeedUpdate("rate", index, time, rate, 1.0, 0, 0))
-            a, b, rho, m, sigma = (
-                float(getattr(expiries, key)[e]) for key in ("a", "b", "rho", "m", "sigma")
-            )
-            variance = a + b * (float(np.sqrt(m * m + sigma * sigma)) - rho * m)
-            vol = float(np.sqrt(variance / (tau / 31_536_000)))
-            shortest = shortest or vol
-            slices.append(
-                FeedUpdate("surface", index, time, vol, 1.0, 0, 0, Slice(a, b, rho, m, sigma, tau))
-            )
-        readings[f"{name}.price"] = _Reading(tuple(prices), spot)
-        if slices:
-            readings[f"{name}.vol"] = _Reading(tuple(slices), shortest)
-    for a, name in enumerate(market.assets.name):
-        price = float(market.assets.price[a])
-        index = int(market.assets.id[a])
-        update = FeedUpdate("asset", index, 0, price, 1.0, 0, 0)
-        readings[f"{name}.asset"] = _Reading((update,), price)
-    stable = FeedUpdate("stable", 0, 0, market.stable, 1.0, 0, 0)
-    readings["stable"] = _Reading((stable,), market.stable)
+    under, assets = market.underlyings, market.assets
+    for name, index, spot, mark in zip(
+        under.name, under.id.tolist(), under.spot.tolist(), _list(under.mark), strict=True
+    ):
+        prices = [_update("spot", index, spot), _update("mark", index, mark)]
+        curve, smile = _expiries(market, index)
+        readings[f"{name}.price"] = _Reading((*prices, *curve), spot)
+        if smile:
+            readings[f"{name}.vol"] = _Reading(tuple(smile), smile[0].value)
+    for name, index, price in zip(
+        assets.name, assets.id.tolist(), assets.price.tolist(), strict=True
+    ):
+        readings[f"{name}.asset"] = _Reading((_update("asset", index, price),), price)
+    readings["stable"] = _Reading((_update("stable", 0, market.stable),), market.stable)
     return readings
+
+
+def _expiries(market: Market, index: int) -> tuple[list[FeedUpdate], list[FeedUpdate]]:
+    """Return forwards and rates, and surfaces, of an underlying."""
+    table = market.expiries
+    rows = np.flatnonzero(table.underlying == index)
+    slices = Slices.of(table, rows)
+    tau = np.asarray(table.tau)[rows]
+    vols = np.sqrt(slices.variance(np.zeros(rows.size)) * YEAR / tau)
+    curve: list[FeedUpdate] = []
+    smile: list[FeedUpdate] = []
+    for i, e in enumerate(rows.tolist()):
+        expiry = int(table.time[e])
+        curve.append(_update("forward", index, float(table.forward[e]), expiry))
+        curve.append(_update("rate", index, _list(table.rate)[e], expiry))
+        a, b, rho, m, sigma = (
+            float(column[i]) for column in (slices.a, slices.b, slices.rho, slices.m, slices.sigma)
+        )
+        piece = Slice(a, b, rho, m, sigma, int(tau[i]))
+        smile.append(_update("surface", index, float(vols[i]), expiry, piece))
+    return curve, smile
+
+
+def _update(
+    kind: Kind, index: int, value: float, expiry: int = 0, piece: Slice | None = None
+) -> FeedUpdate:
+    return FeedUpdate(kind, index, expiry, value, 1.0, 0, 0, piece)
+
+
+def _list(column: npt.NDArray[np.float64] | float) -> list[float]:
+    values: list[float] = np.asarray(column).tolist()
+    return values
 
 
 def _strikes(fault: Fault, feed: str, source: int) -> bool:

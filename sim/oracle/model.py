@@ -1,9 +1,9 @@
 """The oracle of a scenario: when feeds are pushed, how late, how noisily, and what goes wrong.
 
-A factor has two feeds, its prices (spot, perp mark and the forward and rate of each expiry, pushed
-together) and its `vol` (the SVI slice of each expiry); a collateral asset and the stablecoin have one
-each. A feed is measured at every step and pushed when its heartbeat is due or it has moved by its
-deviation threshold since the value last pushed; the update arrives `latency` later.
+A factor has two feeds, its `price` (spot, perp mark and the forward and rate of each expiry, pushed
+together) and its `vol` (the SVI slice of each expiry); a collateral asset and the stablecoin have
+one each. A feed is measured at every step and pushed when its heartbeat is due or it has moved by
+its deviation threshold since the value last pushed; the update arrives `latency` later.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class OracleModel(Model):
     """Policies by feed, and faults. Keys beside `default` and `faults` name feeds."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, FeedPolicy]
+    __pydantic_extra__: dict[str, FeedPolicy] = Field(init=False)
 
     default: FeedPolicy = FeedPolicy()
     """Policy of every feed that has none of its own."""

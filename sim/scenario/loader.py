@@ -1,4 +1,4 @@
-"""Scenario files: YAML 1.2 with line marks, `extends`, `--set`, and errors that point at the line."""
+"""Scenario files: YAML 1.2 with line marks, `extends`, `--set`, errors that point at the line."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def _built(node: Node, path: Path_, marks: dict[Path_, Mark], source: str) -> An
         built: dict[str, Any] = {}
         for key_node, value_node in node.value:
             mark = Mark(source, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            if not isinstance(key_node, ScalarNode) or key_node.tag.endswith(":merge"):
+            if not isinstance(key_node, ScalarNode) or str(key_node.tag).endswith(":merge"):
                 raise InputError(f"{mark}: a key is a word (to build on another file, use extends)")
             key = str(key_node.value)
             if key in built:
@@ -260,12 +260,13 @@ def _built(node: Node, path: Path_, marks: dict[Path_, Mark], source: str) -> An
         return built
     if isinstance(node, SequenceNode):
         return [_built(child, (*path, i), marks, source) for i, child in enumerate(node.value)]
+    assert isinstance(node, ScalarNode)
     return _scalar(node, here)
 
 
 def _scalar(node: ScalarNode, mark: Mark) -> Any:
     text = str(node.value)
-    kind = node.tag.rpartition(":")[2]
+    kind = str(node.tag).rpartition(":")[2]
     if kind == "null":
         return None
     if kind == "bool":
@@ -347,8 +348,11 @@ def _written(data: Any, prefix: Path_, loc: tuple[str | int, ...]) -> tuple[Path
         place = place[key]
     path: list[str | int] = list(prefix)
     for i, key in enumerate(loc):
-        if (isinstance(place, dict) and key in place) or (isinstance(place, list) and isinstance(key, int) and key < len(place)):
-            place = place[key]
+        below = place if isinstance(place, dict) else {}
+        if isinstance(place, list):
+            below = dict(enumerate(place))
+        if key in below:
+            place = below[key]
             path.append(key)
         elif isinstance(place, dict) and (i == len(loc) - 1) and place.get("kind") != key:
             return tuple(path), (key,)

@@ -23,7 +23,6 @@ from sim.oracle.model import OracleModel
 from sim.protocol.settings import ProtocolSettings
 from sim.reference.book import CALL, PUT
 from sim.streams import SEED_MAX, Streams
-from sim.units import Duration, Money, Ratio
 
 GAS_MIN = 1_000_000
 
@@ -31,8 +30,8 @@ GAS_MIN = 1_000_000
 class Blocks(Model):
     """What fits into a block, and in which order."""
 
-    gas_limit: int = Field(1_000_000_000, ge=GAS_MIN)
-    """Gas limit of a block. A step stands for many blocks of a real chain, so the default is ample."""
+    gas_limit: int = Field(default=1_000_000_000, ge=GAS_MIN)
+    """Gas limit of a block. A step stands for many blocks of a real chain: the default is ample."""
     order: Policy = "fees"
     """Order of transactions: fees, first_come, random, adversarial."""
 
@@ -53,7 +52,7 @@ class AgentGroup(Model):
     """Name of the group; `use` unless given."""
     count: int = Field(default=1, ge=1, le=100_000)
     """How many."""
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default={})
     """Settings of its `Params`; each may be a number or `{dist: …}`, drawn for every agent."""
     _class: type[Agent[Params]] = PrivateAttr()
 
@@ -127,7 +126,7 @@ class Scenario(Model):
     accounts: Accounts | None = None
     agents: tuple[AgentGroup, ...] = ()
     """Who acts."""
-    expect: dict[str, Annotated[Bound, BeforeValidator(_bound)]] = {}
+    expect: dict[str, Annotated[Bound, BeforeValidator(_bound)]] = Field(default={})
     """What must hold of the results, by name: a number, or `{min: …, max: …}`."""
     _folder: Path | None = PrivateAttr(default=None)
 
