@@ -1,0 +1,147 @@
+# pragma version 0.4.3
+# pragma evm-version cancun
+# pragma optimize gas
+# pragma nonreentrancy on
+"""
+@title Scenario rules
+@license Apache-2.0
+@notice Checks a rulebook of the scenario engine and puts it into the form that the engine reads.
+@custom:kill Stateless: nothing to stop.
+"""
+from interfaces import IScenarioEngine
+from interfaces import IScenarioRules
+from modules import fixed_point
+from modules import scenario_rules
+
+implements: IScenarioRules
+
+
+WAD: constant(uint256) = 10 ** 18
+NO_UNDERLYING: constant(uint256) = 255
+
+
+@external
+@view
+def compile(rules: IScenarioEngine.Rulebook) -> Bytes[16384]:
+    """
+    @notice The rulebook in the form that kernel and engine read, its parameters checked.
+    @param rules The rulebook.
+    @return Rules of the kernel, rules of the engine, correlation matrices.
+    """
+    return concat(
+        abi_encode(self._compile(rules)),
+        abi_encode(self._account_rules(rules)),
+        abi_encode(self._matrices(rules.correlation)),
+    )
+
+
+@internal
+@pure
+def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
+    """
+    @notice The rulebook in the engine's own form, its parameters checked.
+    """
+    count: uint256 = len(rules.scenarios)
+    assert count > 0, "rulebook: no scenarios"
+    r: scenario_rules.Rules = empty(scenario_rules.Rules)
+    r.scenarios = count
+    r.vol = rules.vol
+    r.discount = rules.discount
+    r.basis_add = rules.basis.add_factor
+    r.basis_time = rules.basis.time_factor
+    r.concentration_threshold = rules.charges.concentration_threshold
+    r.concentrated = (
+        rules.charges.concentration.inside
+        + rules.charges.concentration.outside
+        + rules.charges.concentration.initial
+        > 0
+    )
+    r.confidence_threshold = rules.charges.confidence_threshold
+    r.confidence_factor = rules.charges.confidence_factor
+
+    # The unshocked market, the basis, and the scenarios by direction of vol, so that the kernel
+    # prepares the options once a direction.
+    r.shocks = [
+        self._shock(WAD, 0, WAD),
+        self._shock(rules.basis.up, 0, WAD) | scenario_rules.BASIS,
+        self._shock(rules.basis.down, 0, WAD) | scenario_rules.BASIS,
+    ]
+    for vol: uint256 in range(3):
+        for i: uint256 in range(count, bound=40):
+            s: IScenarioEngine.Scenario = rules.scenarios[i]
+            assert s.vol < 3, "rulebook: vol direction"
+            assert s.weight <= 4 * WAD, "rulebook: weight"
+            if s.vol != vol:
+                continue
+            word: uint256 = self._shock(s.spot, vol, s.weight) | scenario_rules.SCENARIO | i << 133
+            shared: bool = False
+            if vol == 0 and s.weight == WAD:
+                # Without a change of vol it may be one of the three that are there already.
+                for k: uint256 in range(3):
+                    if not shared and r.shocks[k] & scenario_rules.SCENARIO == 0 and r.shocks[k] & (2 ** 64 - 1) == s.spot:
+                        r.shocks[k] = r.shocks[k] | scenario_rules.SCENARIO | i << 133
+                        shared = True
+            if not shared:
+                r.shocks.append(word)
+    r.shock_count = len(r.shocks)
+    for _: uint256 in range(43):
+        if len(r.shocks) < 43:
+            r.shocks.append(0)
+    return r
+
+
+@internal
+@pure
+def _account_rules(rules: IScenarioEngine.Rulebook) -> scenario_rules.AccountRules:
+    r: scenario_rules.AccountRules = empty(scenario_rules.AccountRules)
+    r.factors = rules.factors
+    r.confidence_threshold = rules.charges.confidence_threshold
+    r.confidence_factor = rules.charges.confidence_factor
+    for i: uint256 in range(8):
+        # An asset without a haircut is worth nothing.
+        charge: IScenarioEngine.Charge = IScenarioEngine.Charge(inside=0, outside=WAD, initial=0)
+        if i < len(rules.charges.haircuts):
+            charge = rules.charges.haircuts[i]
+        r.haircuts.append(charge.inside)
+        r.haircuts.append(charge.outside)
+        r.haircuts.append(charge.initial)
+    for charge: IScenarioEngine.Charge in [
+        rules.charges.naked_short,
+        rules.charges.perp,
+        rules.charges.collateral,
+        rules.charges.concentration,
+    ]:
+        r.ratios.append(charge.inside)
+        r.ratios.append(charge.outside)
+        r.ratios.append(charge.initial)
+    return r
+
+
+@internal
+@pure
+def _shock(spot: uint256, vol: uint256, weight: uint256) -> uint256:
+    assert spot >= WAD // 100 and spot <= 16 * WAD, "rulebook: spot multiplier"
+    return (
+        convert(convert(fixed_point._ln_ratio(spot, WAD) >> 32, bytes32), uint256) << 184
+        | 1 << (128 + vol)
+        | weight << 64
+        | spot
+    )
+
+
+@internal
+@pure
+def _matrices(correlation: IScenarioEngine.Correlation) -> scenario_rules.Matrices:
+    m: scenario_rules.Matrices = empty(scenario_rules.Matrices)
+    size: uint256 = len(correlation.ids)
+    assert len(correlation.low) == size * size, "rulebook: size of the low matrix"
+    assert len(correlation.high) == size * size, "rulebook: size of the high matrix"
+    m.size = size
+    m.floor = correlation.floor
+    for i: uint256 in range(8):
+        m.ids.append(correlation.ids[i] if i < size else NO_UNDERLYING)
+        for j: uint256 in range(8):
+            inside: bool = i < size and j < size
+            m.low.append(correlation.low[i * size + j] if inside else 0)
+            m.high.append(correlation.high[i * size + j] if inside else 0)
+    return m
