@@ -38,11 +38,12 @@ install_with_uv() {
         $uv --no-deps --editable .
 }
 
-# Without isolation, so that nothing is built with what is not locked. The last line may replace
-# what hatchling needs; by then it has done its work.
+# Without isolation, so that nothing is built with what is not locked. hatchling goes again before
+# the packages come, because some of them hold back a package that it needs.
 install_with_pip() {
     $pip --require-hashes -r setup/build.txt
     $pip --no-deps --no-build-isolation --editable .
+    .venv/bin/python -m pip uninstall --quiet --yes hatchling
     $pip --no-build-isolation --require-hashes -r setup/requirements.txt
 }
 

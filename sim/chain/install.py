@@ -15,6 +15,7 @@ from sim.chain.binary import IN_MODULES, TESTED_VERSION, find_anvil
 from sim.errors import EnvironmentFault
 
 _LOCKS = Path(__file__).with_name("node")
+_NPM_OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +38,7 @@ def install_anvil(folder: Path) -> Path:
             fresh = Path(name)
             for file in ("package.json", "package-lock.json", ".npmrc"):
                 shutil.copy(_LOCKS / file, fresh)
-            _run([*_npm(fresh), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], fresh)
+            _run([*_npm(fresh), "ci", *_NPM_OPTIONS], fresh)
             if not (fresh / IN_MODULES).exists():
                 raise EnvironmentFault("npm finished without installing Anvil")
             modules = folder / "node_modules"

@@ -1,0 +1,1 @@
+"""The measurements behind the stated figures: ratios, side by side in one run."""
