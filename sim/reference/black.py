@@ -406,7 +406,7 @@ def _implied_deviation(normal: Floats, x: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def _gauss_legendre() -> tuple[Floats, Floats]:
-    return roots_legendre(40)  # type: ignore[no-any-return]
+    return roots_legendre(40)
 
 
 def _log_normalised(x: Floats, s: Floats) -> tuple[Floats, Floats, Floats]:

@@ -21,7 +21,7 @@ from math import sqrt
 from typing import Any, Callable
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -110,7 +110,8 @@ def _exp(x: float) -> float:
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return _number(_bits(p) + ((_bits(shifted) - _ROUNDER_BITS) << 52))
+    scaled: float = _number(_bits(p) + ((_bits(shifted) - _ROUNDER_BITS) << 52))
+    return scaled
 
 
 @njit(**_INLINE)  # type: ignore[untyped-decorator]
@@ -133,7 +134,8 @@ def _log(x: float) -> float:
     p = p * z + 2 / 5.0
     p = p * z + 2 / 3.0
     # f - s·(f - z·p) rather than 2s + s·z·p: the leading term is then exact
-    return n * _LN2_HIGH + (f - (s * (f - z * p) - n * _LN2_LOW))
+    result: float = n * _LN2_HIGH + (f - (s * (f - z * p) - n * _LN2_LOW))
+    return result
 
 
 @njit(**_INLINE)  # type: ignore[untyped-decorator]

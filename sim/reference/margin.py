@@ -244,9 +244,8 @@ def revalue(p: Portfolio, spot: Floats, moves: list[VolMove], vol: Vol) -> Float
     """
     e = p.market.expiries
     at = p.series_expiry
-    forward = np.asarray(e.forward_fixed)[at, None] + np.outer(
-        np.asarray(e.forward_variable)[at], spot
-    )
+    moving = np.asarray(e.forward_variable)[at, None] * spot
+    forward: Floats = np.asarray(e.forward_fixed)[at, None] + moving
     which = [int(move) for move in moves]
     vols = p.series_vol[:, None] * vol_multipliers(p, vol)[at][:, which]
     floors = np.array([0.0, vol.floor_up, vol.floor_down])[which]
@@ -299,7 +298,7 @@ def correlated(up: Floats, down: Floats, rules: Correlation, ids: Ints) -> Float
     held = np.flatnonzero(listed & (worst > 0).any(axis=0))
     unlisted = worst[:, ~listed].sum(axis=1)
     if held.size == 0:
-        return unlisted
+        return np.asarray(unlisted)
     rows = np.searchsorted(rules.ids, ids[held])
     corner = (np.arange(2**held.size)[:, None] >> np.arange(held.size)) & 1 == 1
     y = np.where(corner, up[:, None, held], -down[:, None, held])
@@ -309,7 +308,8 @@ def correlated(up: Floats, down: Floats, rules: Correlation, ids: Ints) -> Float
         square = np.maximum(square, np.sum((y @ rho) * y, axis=2).max(axis=1))
     # With one underlying the root of a square must not round above or below the loss itself.
     joint = np.maximum(np.sqrt(square), worst[:, held].max(axis=1))
-    return np.maximum(rules.floor * worst[:, held].sum(axis=1), joint) + unlisted
+    gross = worst[:, held].sum(axis=1)
+    return np.asarray(np.maximum(rules.floor * gross, joint) + unlisted)
 
 
 def initial_factor(f: Factors, stable: float) -> float:

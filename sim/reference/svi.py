@@ -24,7 +24,12 @@ _ROUNDING = 1e-12
 
 
 def total_variance(
-    k: ArrayLike, a: ArrayLike, b: ArrayLike, rho: ArrayLike, m: ArrayLike, sigma: ArrayLike
+    k: ArrayLike,
+    a: Floats | float,
+    b: Floats | float,
+    rho: Floats | float,
+    m: Floats | float,
+    sigma: Floats | float,
 ) -> Floats:
     """Return raw SVI w(k) = a + b·(rho·(k - m) + √((k - m)² + sigma²)); arguments broadcast."""
     x = np.asarray(k, dtype=np.float64) - m
@@ -160,6 +165,9 @@ def fit(k: ArrayLike, w: ArrayLike, weights: ArrayLike = 1.0) -> Fit:
         raise InputError(f"k: shape {k_.shape}; a slice needs 5 distinct points with weight")
     root_weight = np.sqrt(weight / weight.sum())
 
+    def misfit(parameters: Floats) -> float:
+        return linear(float(parameters[0]), float(np.exp(parameters[1])))[1]
+
     def linear(m: float, sigma: float) -> tuple[Floats, float]:
         y = (k_ - m) / sigma
         r = np.sqrt(y * y + 1)
@@ -182,7 +190,7 @@ def fit(k: ArrayLike, w: ArrayLike, weights: ArrayLike = 1.0) -> Fit:
     best = None
     for start in starts:
         found = minimize(
-            lambda p: linear(float(p[0]), float(np.exp(p[1])))[1],
+            misfit,
             start,
             method="Nelder-Mead",
             bounds=[
