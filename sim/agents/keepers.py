@@ -154,3 +154,15 @@ class Keeper(Agent[KeeperParams]):
             ),
             fraction * needed,
         )
+
+
+class BidderParams(KeeperParams):
+    """Settings of a bidder."""
+
+    flags: bool = False
+
+
+class Bidder(Keeper):
+    """Bids in liquidations that others start."""
+
+    Params: ClassVar[type[Params]] = BidderParams

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Sequence
+from typing import ClassVar, Literal, Sequence
 
 import numpy as np
 from pydantic import Field
 
 from sim.agents.base import Agent, Params, Quote
-from sim.agents.intents import Instrument, Intent, Order
-from sim.agents.traders import deposits, lots, order
-from sim.agents.view import HEALTHY, View
+from sim.agents.intents import Intent, Order
+from sim.agents.traders import delta_of, deposits, hedges, lots
+from sim.agents.view import HEALTHY, Board, View
 from sim.units import Ratio
 
 
@@ -28,8 +28,9 @@ class MakerParams(Params):
     skew: Ratio = Field(default=0.1, ge=0)
     """How far inventory shifts its prices, as a share of the half spread per 1 % of delta."""
     hedge_at: Ratio = Field(default=0.2, gt=0)
-    """It trades perpetuals once its dollar delta over equity passes this; it is not hedged at all
-    times."""
+    """It trades perpetuals once its dollar delta over equity passes this."""
+    prices_from: Literal["market", "oracle"] = "market"
+    """Whose prices it quotes around; an automatic maker on chain knows only the oracle's."""
 
 
 class MarketMaker(Agent[MakerParams]):
@@ -41,13 +42,14 @@ class MarketMaker(Agent[MakerParams]):
         super().__init__(name, params)
         self._step = -1
         self._quoted = 0.0
+        self._board: Board | None = None
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         if view.step == 0:
             return deposits(view, self.params.tip)
         if view.account.phase != HEALTHY or view.account.equity <= 0.0:
             return ()
-        return self._hedges(view)
+        return hedges(view, self.params.hedge_at, self.params.tip)
 
     def quote(self, view: View, order: Order) -> Quote | None:
         account, p = view.account, self.params
@@ -63,33 +65,37 @@ class MarketMaker(Agent[MakerParams]):
             return None
         if self._step != view.step:
             self._step, self._quoted = view.step, 0.0
+            self._board = self._priced(view)
+        board = self._board
+        if board is None or not board.lists(order.instrument):
+            return None
         spot = view.board.spot(order.instrument.underlying)
         room = p.clip * account.equity - self._quoted
         size = lots(min(abs(order.size), abs(held) if account.use >= p.margin_use else room / spot))
         if size <= 0.0:
             return None
         self._quoted += size * spot
-        fair = view.board.price(order.instrument)
+        fair = board.price(order.instrument)
         half = fair * (p.spread if order.instrument.is_option else p.perp_spread)
         delta = delta_of(view, order.instrument.underlying) * spot / account.equity
         lean = half * min(max(p.skew * 100.0 * delta, -1.0), 1.0)
         price = fair - lean + (half if order.size > 0.0 else -half)
         return Quote(account=account.id, price=max(price, 0.0), size=size)
 
-    def _hedges(self, view: View) -> list[Intent]:
-        account, p = view.account, self.params
-        orders: list[Intent] = []
-        for underlying in range(len(view.board.market.underlyings.name)):
-            spot = view.board.spot(underlying)
-            delta = delta_of(view, underlying)
-            perp = Instrument(underlying)
-            if abs(delta) * spot > p.hedge_at * account.equity and view.board.lists(perp):
-                size = lots(abs(delta))
-                if size > 0.0:
-                    orders.append(
-                        order(view, account.id, perp, -size if delta > 0.0 else size, 0.01, p.tip)
-                    )
-        return orders
+    def _priced(self, view: View) -> Board:
+        """Return the board that it quotes from."""
+        if self.params.prices_from == "market":
+            return view.board
+        table = view.oracle.expiries
+        known = set(zip(table.underlying.tolist(), table.time.tolist(), strict=True))
+        return Board(
+            view.oracle,
+            tuple(
+                i
+                for i in view.board.instruments
+                if not i.is_option or (i.underlying, i.expiry) in known
+            ),
+        )
 
 
 class ProviderParams(MakerParams):
@@ -108,16 +114,3 @@ class LiquidityProvider(MarketMaker):
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         return deposits(view, self.params.tip) if view.step == 0 else ()
-
-
-def delta_of(view: View, underlying: int) -> float:
-    """Units of the underlying that the first account is long: options, perps and collateral."""
-    board, account = view.board, view.account
-    total = 0.0
-    for instrument, size in sorted(account.positions.items()):
-        if instrument.underlying == underlying and board.lists(instrument):
-            total += size * board.delta(instrument)
-    for asset, amount in sorted(account.holdings.items()):
-        if board.asset_underlying(asset) == underlying:
-            total += amount * board.asset_price(asset) / board.spot(underlying)
-    return total

@@ -7,10 +7,18 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from sim.agents.adversaries import (
+    Depositor,
+    Duster,
+    OracleSandwicher,
+    SelfLiquidator,
+    Spoofer,
+    Whale,
+)
 from sim.agents.base import Agent, Params
-from sim.agents.keepers import Keeper
+from sim.agents.keepers import Bidder, Keeper
 from sim.agents.makers import LiquidityProvider, MarketMaker
-from sim.agents.traders import Hedger, OptionBuyer, OptionWriter, PerpTrader
+from sim.agents.traders import Hedger, OptionBuyer, OptionWriter, PerpTrader, ShortGamma
 from sim.errors import InputError, unknown
 
 ENTRY_POINTS = "plimsoll.agents"
@@ -18,13 +26,21 @@ ENTRY_POINTS = "plimsoll.agents"
 AgentClass = type[Agent[Params]]
 
 _SHIPPED: dict[str, type] = {
+    "bidder": Bidder,
+    "depositor": Depositor,
+    "duster": Duster,
     "hedger": Hedger,
     "liquidator": Keeper,
     "liquidity_provider": LiquidityProvider,
     "market_maker": MarketMaker,
     "option_buyer": OptionBuyer,
     "option_writer": OptionWriter,
+    "oracle_sandwicher": OracleSandwicher,
     "perp_trader": PerpTrader,
+    "self_liquidator": SelfLiquidator,
+    "short_gamma": ShortGamma,
+    "spoofer": Spoofer,
+    "whale": Whale,
 }
 
 

@@ -152,6 +152,29 @@ class OptionWriter(OptionTrader):
     SIGN: ClassVar[float] = -1.0
 
 
+class ShortGammaParams(OptionParams):
+    """Settings of a short-gamma trader."""
+
+    structure: Literal["call", "put", "straddle", "strangle", "call_spread", "put_spread"] = (
+        "straddle"
+    )
+    band: Ratio = Field(default=0.1, gt=0)
+    """It hedges once its dollar delta over equity passes this."""
+
+
+class ShortGamma(OptionWriter):
+    """Sells options and chases its delta with perpetuals: it buys high and sells low."""
+
+    Params: ClassVar[type[Params]] = ShortGammaParams
+
+    def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
+        intents = super().decide(view, rng)
+        if intents or view.account.phase != HEALTHY or view.account.equity <= 0.0:
+            return intents
+        assert isinstance(self.params, ShortGammaParams)
+        return hedges(view, self.params.band, self.params.tip)
+
+
 class OptionBuyer(OptionTrader):
     """Buys options."""
 
@@ -216,6 +239,32 @@ def closing(view: View, slippage: float, tip: float) -> list[Intent]:
         for instrument, size in sorted(view.account.positions.items())
         if size != 0.0 and view.board.lists(instrument)
     ]
+
+
+def delta_of(view: View, underlying: int) -> float:
+    """Units of the underlying that the first account is long: options, perps and collateral."""
+    board, account = view.board, view.account
+    total = 0.0
+    for instrument, size in sorted(account.positions.items()):
+        if instrument.underlying == underlying and board.lists(instrument):
+            total += size * board.delta(instrument)
+    for asset, amount in sorted(account.holdings.items()):
+        if board.asset_underlying(asset) == underlying:
+            total += amount * board.asset_price(asset) / board.spot(underlying)
+    return total
+
+
+def hedges(view: View, band: float, tip: float) -> list[Intent]:
+    """Orders in perpetuals against dollar deltas above `band` of the first account's equity."""
+    account = view.account
+    orders: list[Intent] = []
+    for underlying in view.board.market.underlyings.id.tolist():
+        delta, perp = delta_of(view, underlying), Instrument(underlying)
+        size = lots(abs(delta))
+        dollars = abs(delta) * view.board.spot(underlying)
+        if dollars > band * account.equity and size > 0.0 and view.board.lists(perp):
+            orders.append(order(view, account.id, perp, _signed(size, -delta), 0.01, tip))
+    return orders
 
 
 def lots(size: float) -> float:
