@@ -129,15 +129,16 @@ def plan(
         Deploy("registry", "Registry", (Ref("quote"),)),
         Deploy("oracle", "Oracle", (owner, 3)),
         Deploy("clearing_house", "ClearingHouse", (Ref("registry"),)),
+        Deploy("gate", "Gate", (Ref("registry"),)),
         Deploy("liquidator", "Liquidator", (Ref("registry"),)),
         Deploy("backstop", "Backstop", (Ref("registry"),)),
         Call(
             "registry",
             "set_contracts",
-            ({name: Ref(name) for name in ("clearing_house", "oracle", "liquidator", "backstop")},),
+            ({name: Ref(name) for name in ("clearing_house", "gate", "oracle", "liquidator", "backstop")},),
         ),
         *_oracle(settings, listing, reporters),
-        Deploy("engine", ENGINES[settings.engine], (owner,)),
+        *_engine(settings.engine, owner),
         Call("engine", "publish", (RULEBOOK, rulebook.as_wad(), now, 0)),
         Call("registry", "set_scheme", (SCHEME, Ref("engine"), RULEBOOK)),
         Deploy("direct_venue", "DirectVenue", (owner, Ref("clearing_house"))),
@@ -149,6 +150,17 @@ def plan(
         *_parameters(settings),
         *_rule(settings),
     ]
+
+
+def _engine(engine: str, owner: str) -> Iterable[Step]:
+    if engine == "scenario":
+        # The engine's helpers are contracts of their own, for the limit on code size.
+        yield Deploy("scenario_kernel", "ScenarioKernel")
+        yield Deploy("scenario_rules", "ScenarioRules")
+        helpers = (Ref("scenario_kernel"), Ref("scenario_rules"))
+        yield Deploy("engine", ENGINES[engine], (owner, *helpers))
+    else:
+        yield Deploy("engine", ENGINES[engine], (owner,))
 
 
 def _tokens(listing: Listing) -> Iterable[Step]:

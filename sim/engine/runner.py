@@ -35,7 +35,7 @@ from sim.scenario.model import Scenario
 
 RUNS = Path("runs")
 _GENESIS_BEFORE_START = 3_600
-_UNLIMITED = 1e15
+_UNLIMITED = 1e12
 _QUOTE_DECIMALS = 6
 
 
@@ -199,7 +199,7 @@ def prepare(scenario: Scenario) -> Plan:
         owner=address_of("deployer"),
         reporters=reporters,
         matcher=address_of("exchange"),
-        now=scenario.horizon.start - _GENESIS_BEFORE_START,
+        now=scenario.horizon.start,
     )
     built = artifacts([step.contract for step in steps if isinstance(step, deploy.Deploy)])
     return Plan(
