@@ -133,6 +133,13 @@ def _assessed(seen: ILens.Risk, house: address, oracle: address) -> ILens.Risk:
     if not success:
         return risk
     risk.book = abi_decode(encoded_book, IRiskEngine.Book)
+    if len(risk.book.positions) == 0 and len(risk.book.holdings) == 0:
+        # Cash alone needs no market, as the gate sees it too.
+        risk.equity = risk.book.cash + risk.book.unsettled
+        risk.usable = (
+            IOracle.Purpose.OPENING | IOracle.Purpose.CLOSING | IOracle.Purpose.LIQUIDATION
+        )
+        return risk
 
     encoded_market: Bytes[MARKET_SIZE] = b""
     success, encoded_market = raw_call(
