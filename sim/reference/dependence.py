@@ -39,6 +39,9 @@ class Copula(Protocol):
     def sample(self, n: int, rng: np.random.Generator) -> Floats:
         """Draw (n, d) dependent uniforms."""
 
+    def cdf(self, u: ArrayLike) -> Floats:
+        """P(U ≤ u) at (n, d) points: (n,)."""
+
     def logpdf(self, u: ArrayLike) -> Floats:
         """Log density at (n, d) points inside the unit cube: (n,)."""
 

@@ -70,15 +70,16 @@ def maximise(
         ),
         key=lambda result: float(result.fun),
     )
-    polished = minimize(
-        objective,
-        best.x,
-        method="Nelder-Mead",
-        bounds=bounds,
-        options={"xatol": 1e-9, "fatol": 1e-9, "maxiter": 200 * len(bounds)},
-    )
-    if polished.fun < best.fun:
-        best = polished
+    if not best.success:
+        polished = minimize(
+            objective,
+            best.x,
+            method="Nelder-Mead",
+            bounds=bounds,
+            options={"xatol": 1e-9, "fatol": 1e-9, "maxiter": 200 * len(bounds)},
+        )
+        if polished.fun < best.fun:
+            best = polished
     estimate = np.asarray(best.x, dtype=np.float64)
     covariance = _inverse_information(objective, estimate, bounds)
     return MaximumLikelihood(estimate, covariance, -float(best.fun), observations)

@@ -121,7 +121,7 @@ def fit_student_t(sample: ArrayLike) -> tuple[StudentT, MaximumLikelihood]:
 
     # 1/dof rather than dof: the likelihood is nearly quadratic in it, up to the normal at 0.
     bounds = [(-10.0, 10.0), (-10.0, 10.0), (1 / MOST_DOF, 1 / LEAST_DOF)]
-    found = maximise(log_likelihood, [(0.0, 0.0, 0.25), (0.0, 0.0, 0.05)], bounds, values.size)
+    found = maximise(log_likelihood, [(0.0, 0.0, 0.2)], bounds, values.size)
     location, log_scale, inverse = found.estimate
     fitted = StudentT(
         float(1 / inverse),

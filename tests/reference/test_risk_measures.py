@@ -153,7 +153,7 @@ def test_parametric_errors() -> None:
         ("normal", lambda: rng.standard_normal(400)),
         ("student_t", lambda: rng.standard_t(5, 1000)),
     ):
-        runs = [tail_risk(draw(), 0.99, method) for _ in range(120)]
+        runs = [tail_risk(draw(), 0.99, method) for _ in range(80)]
         for name, error in (
             ("value_at_risk", "var_standard_error"),
             ("expected_shortfall", "es_standard_error"),
