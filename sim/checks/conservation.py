@@ -20,6 +20,8 @@ class Conservation:
         Sum over the accounts of their stored cash, less the total that the contract keeps.
     holdings : int
         Largest difference, over collateral assets, of tokens booked and held by accounts.
+    tokens : int
+        Largest amount, over tokens, by which the token's own balance falls short of what is booked.
     positions : int
         Largest sum of sizes of one instrument over all accounts, in units of 1e-9.
     """
@@ -27,11 +29,14 @@ class Conservation:
     identity: int
     accounts: int
     holdings: int
+    tokens: int
     positions: int
 
     @property
     def worst(self) -> int:
-        return max(abs(self.identity), abs(self.accounts), abs(self.holdings), abs(self.positions))
+        return max(
+            map(abs, (self.identity, self.accounts, self.holdings, self.tokens, self.positions))
+        )
 
 
 def conservation(snapshot: Snapshot) -> Conservation:
@@ -47,8 +52,12 @@ def conservation(snapshot: Snapshot) -> Conservation:
         + ledger.fees
         - ledger.booked
     )
-    holdings = max((abs(stock.booked - stock.held) for stock in ledger.stocks), default=0)
-    return Conservation(identity, cash - ledger.cash, holdings, _net_positions(snapshot))
+    holdings = max(
+        max(abs(stock.booked - stock.held), abs(stock.held - stock.summed))
+        for stock in snapshot.stocks
+    )
+    missing = max(max(0, stock.booked - stock.balance) for stock in snapshot.stocks)
+    return Conservation(identity, cash - ledger.cash, holdings, missing, _net_positions(snapshot))
 
 
 def _net_positions(snapshot: Snapshot) -> int:

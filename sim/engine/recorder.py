@@ -292,7 +292,7 @@ class Recorder:
             }
             for name, held, account, figure, allowed, per_account in rows
         ]
-        for name in ("identity", "accounts", "holdings", "positions"):
+        for name in ("identity", "accounts", "holdings", "tokens", "positions"):
             off = getattr(money, name)
             entries.append(
                 {

@@ -27,6 +27,31 @@ Reader = Callable[[Sequence[tuple[str, bytes]]], Sequence[tuple[bool, bytes]]]
 """Answers calls `(to, data)` at the latest block with `(succeeded, output)`, in order."""
 
 
+@dataclass(frozen=True)
+class Stock:
+    """One token as the clearing house has it, in WAD.
+
+    Attributes
+    ----------
+    asset : int
+        0 is the quote token.
+    booked : int
+        Tokens in less tokens out, by the contract's own accounting.
+    held : int
+        Sum over accounts as the contract keeps it; of the quote token, `booked`.
+    summed : int
+        Sum over the accounts that were read; of the quote token, `booked`.
+    balance : int
+        What the token says the contract owns.
+    """
+
+    asset: int
+    booked: int
+    held: int
+    summed: int
+    balance: int
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """All accounts and the market after one block.
@@ -49,6 +74,8 @@ class Snapshot:
         Packed positions.
     ledger : tuple
         `IClearingHouse.Ledger`.
+    stocks : tuple of Stock
+        One a token, the quote token first.
     """
 
     time: int
@@ -64,6 +91,7 @@ class Snapshot:
     market: Market
     words: Mapping[int, bytes]
     ledger: Any
+    stocks: tuple[Stock, ...]
 
     @cached_property
     def underwater(self) -> NDArray[np.bool_]:
@@ -135,6 +163,11 @@ class Protocol:
         calls = [self.encode("lens", "market"), self.encode("lens", "ledger")]
         calls += [self.encode("lens", "risks", group) for group in groups]
         calls += [self.encode("clearing_house", "cash", account) for account in accounts]
+        house = self.address("clearing_house")
+        tokens = {0: "quote", **self.assets}
+        calls += [self.encode(name, "balanceOf", house) for name in tokens.values()]
+        calls += [self.encode("clearing_house", "stock", asset) for asset in self.assets]
+        calls += [self.encode("registry", "assets")]
         answers = read(calls)
         for (_, data), (succeeded, output) in zip(calls, answers, strict=True):
             if not succeeded:
@@ -146,7 +179,12 @@ class Protocol:
         risks = _Risks([int(u) for u in market.underlyings.id])
         for output in outputs[2 : 2 + len(groups)]:
             risks.read(output)
-        cash = outputs[2 + len(groups) :]
+        rest = iter(outputs[2 + len(groups) :])
+        cash = [int.from_bytes(next(rest), "big", signed=True) for _ in accounts]
+        balances = [int.from_bytes(next(rest), "big") for _ in tokens]
+        stocks = [self.decode("clearing_house", "stock", next(rest)) for _ in self.assets]
+        units = [asset.unit for asset in self.decode("registry", "assets", next(rest))]
+        ledger = self.decode("lens", "ledger", outputs[1])
         return Snapshot(
             time=market.time,
             accounts=np.array(risks.accounts, dtype=np.int64),
@@ -155,12 +193,21 @@ class Protocol:
             equity=tuple(risks.equity),
             initial=tuple(risks.initial),
             maintenance=tuple(risks.maintenance),
-            cash=tuple(int.from_bytes(word, "big", signed=True) for word in cash),
+            cash=tuple(cash),
             greeks=np.array(risks.greeks).reshape(len(accounts), -1, 4) / 1e18,
             book=risks.book([int(a) for a in market.assets.id]),
             market=market,
             words=risks.words,
-            ledger=self.decode("lens", "ledger", outputs[1]),
+            ledger=ledger,
+            stocks=(
+                Stock(0, ledger.booked, ledger.booked, ledger.booked, balances[0] * units[0]),
+                *(
+                    Stock(asset, stock.booked, stock.held, risks.held(asset), balance * unit)
+                    for asset, stock, balance, unit in zip(
+                        self.assets, stocks, balances[1:], units[1:], strict=True
+                    )
+                ),
+            ),
         )
 
     def _market(self, output: bytes) -> Market:
@@ -257,6 +304,10 @@ class _Risks:
             count = word(positions)
             self.words[account] = data[positions + 32 : positions + 32 + 32 * count]
             self._owner += [account] * count
+
+    def held(self, asset: int) -> int:
+        """Return the exact sum of an asset over all accounts."""
+        return sum(amount for held in self._holdings for number, amount in held if number == asset)
 
     def book(self, assets: Sequence[int]) -> Book:
         columns = {asset: place for place, asset in enumerate(assets)}

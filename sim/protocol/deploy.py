@@ -135,7 +135,12 @@ def plan(
         Call(
             "registry",
             "set_contracts",
-            ({name: Ref(name) for name in ("clearing_house", "gate", "oracle", "liquidator", "backstop")},),
+            (
+                {
+                    name: Ref(name)
+                    for name in ("clearing_house", "gate", "oracle", "liquidator", "backstop")
+                },
+            ),
         ),
         *_oracle(settings, listing, reporters),
         *_engine(settings.engine, owner),
