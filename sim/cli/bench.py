@@ -1,0 +1,60 @@
+"""`plimsoll bench`: the stated figures, measured here."""
+
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import asdict
+from importlib import import_module
+from typing import Callable
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+import sim.bench
+from sim.bench import Report
+from sim.errors import unknown
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--quick", is_flag=True, help="A smoke test: its numbers mean nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(names: tuple[str, ...], quick: bool, as_json: bool) -> None:
+    """Measure the benchmarks NAMES (chain, gas, reference, ... or all).
+
+    Figures are ratios of things measured side by side in one run, because absolute figures say
+    more about the machine.
+
+    \b
+    Examples:
+      plimsoll bench chain
+      plimsoll bench all --json
+    """
+    known = sorted(module.name for module in pkgutil.iter_modules(sim.bench.__path__))
+    for name in names:
+        if name != "all" and name not in known:
+            raise unknown("benchmark", name, [*known, "all"])
+    chosen = known if "all" in names else list(dict.fromkeys(names))
+    reports = []
+    console = Console(soft_wrap=True, highlight=False)
+    for name in chosen:
+        run: Callable[..., Report] = import_module(f"sim.bench.{name}").run
+        report = run(quick=quick)
+        reports.append(report)
+        if not as_json:
+            _show(report, console)
+    if as_json:
+        click.echo(orjson.dumps({"reports": [asdict(report) for report in reports]}))
+
+
+def _show(report: Report, console: Console) -> None:
+    console.print(f"\n[bold]{report.name}[/]: {report.about}\n{report.machine}", style="none")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading, justify in (("", "left"), ("measured", "right"), ("", "left"), ("goal", "left")):
+        table.add_column(heading, justify="right" if justify == "right" else "left")
+    for figure in report.figures:
+        met = {True: " [green]met[/]", False: " [red]missed[/]", None: ""}[figure.met]
+        table.add_row(figure.what, f"{figure.value:,.4g}", figure.unit, figure.goal + met)
+    console.print(table)
