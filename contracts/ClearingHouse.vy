@@ -388,6 +388,16 @@ def ledger() -> IClearingHouse.Ledger:
 
 @external
 @view
+@reentrant
+def capacity() -> (uint256, uint256):
+    """
+    @return Fees, and positive cash of the fund: what can be paid before anyone else bears a loss.
+    """
+    return cash_ledger._capacity()
+
+
+@external
+@view
 def stock(asset: uint256) -> IClearingHouse.Stock:
     """
     @notice A collateral asset: what is booked and what the accounts hold.

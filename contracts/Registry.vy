@@ -145,14 +145,18 @@ def set_venue(venue: address, allowed: bool):
 @external
 def set_scheme(scheme: uint256, engine: address, rulebook: uint256):
     """
-    @notice Register an engine and a rulebook that accounts may choose together. A scheme is set once.
+    @notice Register an engine and a rulebook that accounts may choose together. A scheme is set
+            once; the first is also scheme 0, the fund's.
     """
     ownable._check_owner()
     assert scheme < MAX_SCHEMES, "registry: scheme out of range"
     assert self._schemes[scheme] == 0, "registry: scheme is set"
     assert engine.is_contract, "registry: engine is no contract"
     assert rulebook < MAX_RULEBOOK, "registry: rulebook out of range"
-    self._schemes[scheme] = convert(engine, uint256) | rulebook << ADDRESS_BITS
+    word: uint256 = convert(engine, uint256) | rulebook << ADDRESS_BITS
+    self._schemes[scheme] = word
+    if self._schemes[0] == 0:
+        self._schemes[0] = word
     log IRegistry.SchemeSet(scheme=scheme, engine=engine, rulebook=rulebook)
 
 

@@ -401,11 +401,11 @@ def _booked() -> uint256:
 
 @internal
 @view
-def _capacity() -> uint256:
+def _capacity() -> (uint256, uint256):
     """
-    @notice Fees and positive cash of the fund.
+    @notice Fees, and positive cash of the fund.
     """
-    return (self._takings >> 128) + convert(max(self._value(FUND), 0), uint256)
+    return self._takings >> 128, convert(max(self._value(FUND), 0), uint256)
 
 
 @internal

@@ -1,0 +1,343 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# pragma evm-version cancun
+# pragma optimize gas
+"""
+@title Backstop
+@license Apache-2.0
+@notice Decides who pays when an account cannot: fees and fund first, then deleveraging or mutualisation.
+@dev Holds no money: the fund is account 0 of the clearing house, which also keeps the books of losses.
+
+     Deleveraging closes positions of an insolvent account against opposite ones at prices that
+     leave it with nothing less than 0: what its options are worth to its own engine, perpetuals at
+     their mark, plus a share of its deficit in proportion to notional.
+@custom:security The caller of `deleverage` chooses the counterparties. Their scores must not increase
+                 along the list and each must stay above maintenance margin, but a caller may leave
+                 someone out: a stated trust assumption.
+@custom:kill Nothing here can be stopped: insolvencies must always be worked out.
+"""
+from interfaces import IBackstop
+from interfaces import IClearingHouse
+from interfaces import IGate
+from interfaces import ILiquidator
+from interfaces import IOracle
+from interfaces import IRegistry
+from modules import position
+from modules import workout
+
+implements: IBackstop
+
+
+FUND: constant(uint256) = 0
+WAD: constant(uint256) = 10**18
+SIZE_UNIT: constant(int256) = 10**9
+INSOLVENT: constant(uint256) = 2
+STRIKE_FIELD: constant(uint256) = (2**88 - 1) << 8
+
+MAX_GRACE: constant(uint256) = 7 * 86400
+MAX_DUST: constant(uint256) = 10**9 * 10**18
+MAX_LOCK: constant(uint256) = 7 * 86400
+
+_REGISTRY: immutable(IRegistry)
+
+_parameters: IBackstop.Parameters
+
+
+@deploy
+def __init__(registry: address):
+    """
+    @param registry Names the other contracts; its owner sets parameters here.
+    """
+    _REGISTRY = IRegistry(registry)
+    self._set_parameters(
+        IBackstop.Parameters(
+            mode=IBackstop.Mode.MUTUALISE,
+            grace=3600,
+            lock_dust=1000 * 10**18,
+            lock_length=86400,
+        )
+    )
+
+
+@external
+def take_over(account: uint256, equity: int256):
+    """
+    @notice Move an account to the fund, cover its loss, leave positive equity to its owner. For the
+            liquidator, which has settled it.
+    """
+    self._check_liquidator()
+    house: IClearingHouse = self._house()
+    kept: uint256 = convert(max(equity, 0), uint256)
+    loss: uint256 = convert(max(-equity, 0), uint256)
+    covered: uint256 = loss
+    if account != FUND:
+        fees: uint256 = 0
+        fund: uint256 = 0
+        fees, fund = staticcall house.capacity()
+        # What the fund's cash bears needs no payment: it takes the account over as it is.
+        covered = min(loss, fees) + (loss - min(loss, fees + fund))
+        workout._seize(house, account, FUND, WAD, 0)
+        if kept > 0:
+            extcall house.move(FUND, account, [], [], convert(kept, int256))
+    if covered > 0:
+        extcall house.cover(FUND, covered, True)
+    log IBackstop.TakenOver(account=account, equity=equity, loss=loss, kept=kept)
+
+
+@external
+def cover(target: uint256, amount: uint256):
+    """
+    @notice Pay out of the waterfall. For the liquidator, in the insolvent phase.
+    """
+    self._check_liquidator()
+    extcall self._house().cover(target, amount, self._parameters.mode == IBackstop.Mode.MUTUALISE)
+
+
+@external
+def deleverage(account: uint256, counterparties: DynArray[IBackstop.Counterparty, 16]):
+    """
+    @notice Close an insolvent account's (or the fund's) positions against opposite ones, the account's
+            deficit split by notional. Scores (maintenance / equity) of the list must not increase.
+    """
+    house: IClearingHouse = self._house()
+    gate: IGate = IGate(staticcall _REGISTRY.gate())
+    extcall house.settle(account)
+    equity: int256 = self._check_deleverage(account, gate)
+    deficit: uint256 = 0
+    if self._parameters.mode == IBackstop.Mode.DELEVERAGE:
+        deficit = convert(max(-equity, 0), uint256)
+    notional: uint256 = self._notional(account, house, gate)
+
+    ceiling: uint256 = max_value(uint256)
+    for item: IBackstop.Counterparty in counterparties:
+        ceiling = self._deleverage_one(account, item, deficit, notional, ceiling, house, gate)
+
+
+@external
+@view
+def locked() -> bool:
+    """
+    @notice Whether withdrawals are locked because insolvencies exceed the fund.
+    """
+    total: uint256 = 0
+    since: uint256 = 0
+    total, since = staticcall self._liquidator().insolvency()
+    if total == 0 or block.timestamp >= since + self._parameters.lock_length:
+        return False
+    fees: uint256 = 0
+    fund: uint256 = 0
+    fees, fund = staticcall self._house().capacity()
+    return total > fees + fund + self._parameters.lock_dust
+
+
+@external
+@view
+def capacity() -> uint256:
+    """
+    @notice Fees and cash of the fund: what can be paid before anyone else bears a loss.
+    """
+    fees: uint256 = 0
+    fund: uint256 = 0
+    fees, fund = staticcall self._house().capacity()
+    return fees + fund
+
+
+@external
+@view
+def can_take_over(account: uint256, equity: int256) -> bool:
+    """
+    @notice Whether, by configuration, the fund may take over now an account whose insolvent path is over.
+    @dev When deleveraging comes before mutualisation, the fund waits for it unless it can bear the
+         loss alone, nothing is left to deleverage, or the time for it has passed.
+    """
+    if self._parameters.mode == IBackstop.Mode.MUTUALISE:
+        return True
+    fees: uint256 = 0
+    fund: uint256 = 0
+    fees, fund = staticcall self._house().capacity()
+    if -equity <= convert(fees + fund, int256):
+        return True
+    course: ILiquidator.Liquidation = staticcall self._liquidator().liquidation(account)
+    if block.timestamp >= course.started + course.duration + self._parameters.grace:
+        return True
+    return len(staticcall self._house().positions(account)) == 0
+
+
+@external
+@view
+def parameters() -> IBackstop.Parameters:
+    """
+    @notice What follows the fund, and when withdrawals are locked.
+    """
+    return self._parameters
+
+
+@external
+def set_parameters(parameters: IBackstop.Parameters):
+    """
+    @notice Choose what follows the fund, and when withdrawals are locked.
+    """
+    assert msg.sender == staticcall _REGISTRY.owner(), "backstop: not owner"
+    self._set_parameters(parameters)
+
+
+@internal
+def _deleverage_one(
+    account: uint256,
+    item: IBackstop.Counterparty,
+    deficit: uint256,
+    notional: uint256,
+    ceiling: uint256,
+    house: IClearingHouse,
+    gate: IGate,
+) -> uint256:
+    """
+    @notice Close one position against one counterparty.
+    @return The counterparty's score, which the next may not exceed.
+    """
+    assert item.account != account and item.account != FUND, "backstop: not a counterparty"
+    assert staticcall house.phase(item.account) == 0, "backstop: counterparty in liquidation"
+    score: uint256 = self._score(item.account, gate)
+    assert score <= ceiling, "backstop: scores increase"
+
+    held: int256 = self._size(account, item.instrument, house)
+    opposite: int256 = self._size(item.account, item.instrument, house)
+    assert (held > 0 and opposite < 0) or (held < 0 and opposite > 0), "backstop: not opposite"
+    size: int256 = min(
+        min(abs(held), abs(opposite)), convert(item.size, int256) // SIZE_UNIT
+    )
+    assert size > 0, "backstop: nothing to close"
+    if held < 0:
+        size = -size
+    worth: int256 = 0
+    part: uint256 = 0
+    worth, part = staticcall gate.value(account, item.instrument, size * SIZE_UNIT)
+    charge: uint256 = 0
+    if deficit > 0:
+        charge = (deficit * part + notional - 1) // notional
+    cash: int256 = worth + convert(charge, int256)
+    word: uint256 = item.instrument | convert(convert(size << 160, bytes32), uint256)
+    extcall house.move(account, item.account, [word], [], -cash)
+    assert self._score(item.account, gate) <= WAD, "backstop: counterparty below maintenance"
+    log IBackstop.Deleveraged(
+        account=account,
+        counterparty=item.account,
+        instrument=item.instrument,
+        size=-size * SIZE_UNIT,
+        cash=cash,
+        charge=charge,
+        score=score,
+    )
+    return score
+
+
+@internal
+@view
+def _check_deleverage(account: uint256, gate: IGate) -> int256:
+    """
+    @notice Refuse accounts that may not be deleveraged now.
+    @return The account's equity.
+    """
+    equity: int256 = 0
+    initial: uint256 = 0
+    maintenance: uint256 = 0
+    usable: IOracle.Purpose = empty(IOracle.Purpose)
+    equity, initial, maintenance, usable = staticcall gate.margins(account)
+    assert IOracle.Purpose.LIQUIDATION in usable, "backstop: market is stale"
+    if account == FUND:
+        return equity
+    assert self._parameters.mode == IBackstop.Mode.DELEVERAGE, "backstop: no deleveraging"
+    course: ILiquidator.Liquidation = staticcall self._liquidator().liquidation(account)
+    assert course.phase == INSOLVENT and block.timestamp >= course.started + course.duration, (
+        "backstop: insolvent path is not over"
+    )
+    assert equity < convert(maintenance, int256), "backstop: account is healthy"
+    return equity
+
+
+@internal
+@view
+def _notional(account: uint256, house: IClearingHouse, gate: IGate) -> uint256:
+    """
+    @notice Sum of the notionals of an account's positions.
+    """
+    notional: uint256 = 0
+    words: DynArray[uint256, 64] = staticcall house.positions(account)
+    for word: uint256 in words:
+        worth: int256 = 0
+        part: uint256 = 0
+        worth, part = staticcall gate.value(
+            account, self._instrument(word), position._size(word) * SIZE_UNIT
+        )
+        notional += part
+    return notional
+
+
+@internal
+@view
+def _score(account: uint256, gate: IGate) -> uint256:
+    """
+    @notice Maintenance margin over equity, WAD: the closer to 1, the sooner an account is deleveraged.
+    """
+    equity: int256 = 0
+    initial: uint256 = 0
+    maintenance: uint256 = 0
+    usable: IOracle.Purpose = empty(IOracle.Purpose)
+    equity, initial, maintenance, usable = staticcall gate.margins(account)
+    assert IOracle.Purpose.LIQUIDATION in usable, "backstop: market is stale"
+    if equity <= 0:
+        return max_value(uint256)
+    return (maintenance * WAD + convert(equity, uint256) - 1) // convert(equity, uint256)
+
+
+@internal
+@view
+def _size(account: uint256, instrument: uint256, house: IClearingHouse) -> int256:
+    """
+    @notice An account's position in an instrument, in units of 1e-9.
+    """
+    words: DynArray[uint256, 64] = staticcall house.positions(account)
+    for word: uint256 in words:
+        if self._instrument(word) == instrument:
+            return position._size(word)
+    return 0
+
+
+@internal
+@pure
+def _instrument(word: uint256) -> uint256:
+    series: uint256 = position._series(word)
+    if position._kind(word) == position.PERPETUAL:
+        return series & ~STRIKE_FIELD
+    return series
+
+
+@internal
+def _set_parameters(parameters: IBackstop.Parameters):
+    assert (
+        parameters.mode == IBackstop.Mode.MUTUALISE
+        or parameters.mode == IBackstop.Mode.DELEVERAGE
+    ), "backstop: one mode"
+    assert parameters.grace <= MAX_GRACE, "backstop: grace out of range"
+    assert parameters.lock_dust <= MAX_DUST, "backstop: dust out of range"
+    assert parameters.lock_length <= MAX_LOCK, "backstop: lock out of range"
+    self._parameters = parameters
+    log IBackstop.ParametersSet(parameters=parameters)
+
+
+@internal
+@view
+def _house() -> IClearingHouse:
+    return IClearingHouse(staticcall _REGISTRY.clearing_house())
+
+
+@internal
+@view
+def _liquidator() -> ILiquidator:
+    return ILiquidator(staticcall _REGISTRY.liquidator())
+
+
+@internal
+@view
+def _check_liquidator():
+    assert msg.sender == staticcall _REGISTRY.liquidator(), "backstop: not the liquidator"
