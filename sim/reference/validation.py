@@ -76,10 +76,14 @@ def fraction(name: str, value: ArrayLike) -> Floats:
 def broadcast(**arrays: Floats) -> tuple[Floats, ...]:
     """Broadcast named arrays against each other, or raise `InputError` with all the shapes."""
     try:
-        return tuple(np.broadcast_arrays(*arrays.values()))
+        shape = np.broadcast_shapes(*(array.shape for array in arrays.values()))
     except ValueError:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise InputError(f"shapes do not broadcast: {shapes}") from None
+    return tuple(
+        array if array.shape == shape else np.broadcast_to(array, shape)
+        for array in arrays.values()
+    )
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
