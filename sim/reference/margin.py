@@ -392,9 +392,17 @@ def greeks_by_underlying(p: Portfolio, discount: Floats) -> dict[str, Floats]:
     """(m, u) delta, gamma, vega and theta of options, perps and moving collateral."""
     g = p.greeks
     of_series = discount[p.series_expiry]
+    # Theta holds the rate of the discount: -d(D·V)/dT = D·(theta + rate·V).
+    rate = -np.log(discount) / np.where(p.years > 0, p.years, 1.0)
+    each = {
+        "delta": g.delta,
+        "gamma": g.gamma,
+        "vega": g.vega,
+        "theta": g.theta + rate[p.series_expiry] * g.price,
+    }
     totals = {
-        name: p.expiry_to_underlying(p.by_expiry(getattr(g, name) * of_series))
-        for name in ("delta", "gamma", "vega", "theta")
+        name: p.expiry_to_underlying(p.by_expiry(values * of_series))
+        for name, values in each.items()
     }
     totals["delta"] = (
         totals["delta"] + p.perp_units + p.moving_collateral / np.asarray(p.market.underlyings.spot)
