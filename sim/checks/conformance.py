@@ -50,7 +50,7 @@ class Agreement:
         return bool((self.error <= self.budget).all())
 
 
-def conformance(snapshot: Snapshot, rulebook: Rulebook) -> Agreement:
+def compare(snapshot: Snapshot, rulebook: Rulebook) -> Agreement:
     """Compare a snapshot with what the reference makes of the same book and market."""
     reference = assess(snapshot.book, snapshot.market, rulebook)
     compared = snapshot.usable > 0

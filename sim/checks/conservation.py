@@ -39,7 +39,7 @@ class Conservation:
         )
 
 
-def conservation(snapshot: Snapshot) -> Conservation:
+def balance(snapshot: Snapshot) -> Conservation:
     """Check one snapshot, which must hold every account that was ever opened."""
     ledger = snapshot.ledger
     cash = sum(snapshot.cash)

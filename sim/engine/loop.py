@@ -16,7 +16,8 @@ from sim.agents.matching import cross
 from sim.agents.ordering import Pending, Policy, arranged, liquidations_first
 from sim.agents.view import AccountView, Board, Distress, View
 from sim.chain import Block, Receipt
-from sim.checks import conformance, conservation
+from sim.checks.conformance import compare
+from sim.checks.conservation import balance
 from sim.engine.journal import Journal
 from sim.engine.recorder import Recorder, failure
 from sim.engine.world import SET_UP, Action, World
@@ -74,8 +75,8 @@ class Loop:
             crowding = sum(r.gas_used for r in block.receipts) / self.world.backend.gas_limit
 
             snapshot = self.world.snapshot()
-            agreement = conformance(snapshot, self.rulebook)
-            money = conservation(snapshot)
+            agreement = compare(snapshot, self.rulebook)
+            money = balance(snapshot)
             self.recorder.state(step, block, actions, events, snapshot, truth, agreement, money)
             self.progress("running", step + 1, steps, _note(snapshot))
 

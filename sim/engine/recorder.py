@@ -8,7 +8,8 @@ import numpy as np
 import orjson
 
 from sim.chain import Block
-from sim.checks import Agreement, Conservation
+from sim.checks.conformance import Agreement
+from sim.checks.conservation import Conservation
 from sim.engine.world import Action
 from sim.protocol import words
 from sim.protocol.abi import Event, revert_reason
