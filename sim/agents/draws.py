@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Mapping
 
 import numpy as np
-from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from sim.market.exact import exp, log, normals, uniforms
 from sim.model import Model
@@ -129,17 +129,23 @@ class Choice(Model):
 Distribution = Annotated[
     Uniform | Normal | Lognormal | Pareto | Choice, Field(discriminator="dist")
 ]
-_ADAPTER: TypeAdapter[Distribution] = TypeAdapter(Distribution)
 
 
-def is_distribution(value: Any) -> bool:
-    """Whether a setting is to be drawn."""
-    return isinstance(value, Mapping) and "dist" in value
+def _tag_of(value: Any) -> str:
+    drawn = isinstance(value, Model) or (isinstance(value, Mapping) and "dist" in value)
+    return "drawn" if drawn else "plain"
 
 
-def distribution(value: Any) -> Distribution:
-    """Return the model of a setting that is to be drawn; raises pydantic's ValidationError."""
-    return _ADAPTER.validate_python(value)
+Setting = Annotated[
+    Annotated[Distribution, Tag("drawn")] | Annotated[Any, Tag("plain")],
+    Discriminator(_tag_of),
+]
+"""A setting of an agent: a value, or a distribution that every agent of a group draws from."""
+
+
+def is_drawn(setting: Any) -> bool:
+    """Whether a setting is a distribution."""
+    return isinstance(setting, (_Continuous, Choice))
 
 
 def drawn(settings: Mapping[str, Any], name: str, streams: Streams) -> dict[str, Any]:
@@ -148,10 +154,6 @@ def drawn(settings: Mapping[str, Any], name: str, streams: Streams) -> dict[str,
     The stream of a draw is named by the agent and the setting: another setting moves none.
     """
     return {
-        key: (
-            distribution(value).draw(streams.at(f"agent/{name}/{key}"))
-            if is_distribution(value)
-            else value
-        )
+        key: value.draw(streams.at(f"agent/{name}/{key}")) if is_drawn(value) else value
         for key, value in settings.items()
     }

@@ -24,7 +24,7 @@ from sim.market.shocks import (
     VolShock,
     sum_over,
 )
-from sim.model import Model
+from sim.model import Model, SettingError
 from sim.reference.book import NO_UNDERLYING
 from sim.streams import Streams
 from sim.units import YEAR, Duration, Ratio
@@ -72,26 +72,27 @@ class MarketModel(Model):
         for name, asset in self.collateral.items():
             if asset.tracks is not None and asset.tracks not in self.factors:
                 refused = unknown("factor", asset.tracks, self.factors)
-                raise ValueError(f"collateral.{name}.tracks: {refused}")
+                raise SettingError(("collateral", name, "tracks"), refused)
         if self.dependence is not None:
             try:
                 self.dependence.check(tuple(self.factors))
             except ValueError as error:
-                raise ValueError(f"dependence.corr: {error}") from None
+                raise SettingError(("dependence", "corr"), error) from None
         for i, expiry in enumerate(self.expiries):
             if expiry <= 0:
-                raise ValueError(f"expiries[{i}]: {expiry} s is not a time after the start")
+                raise SettingError(("expiries", i), f"{expiry} s is not a time after the start")
         for i, shock in enumerate(self.shocks):
             if isinstance(shock, (Gap, VolShock, PremiumShock)):
                 if shock.factor not in (*self.factors, ALL):
                     refused = unknown("factor", shock.factor, (*self.factors, ALL))
-                    raise ValueError(f"shocks[{i}].factor: {refused}")
+                    raise SettingError(("shocks", i, "factor"), refused)
             elif isinstance(shock, Depeg) and shock.asset not in (*self.collateral, STABLE):
                 refused = unknown("asset", shock.asset, (*self.collateral, STABLE))
-                raise ValueError(f"shocks[{i}].asset: {refused}")
+                raise SettingError(("shocks", i, "asset"), refused)
         for name in self.impact.volumes if self.impact else ():
             if name not in self.factors:
-                raise ValueError(f"impact.volumes: {unknown('factor', name, self.factors)}")
+                refused = unknown("factor", name, self.factors)
+                raise SettingError(("impact", "volumes", name), refused)
         return self
 
     def files(self) -> list[tuple[str, Path]]:

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from sim.model import Model
+from sim.errors import unknown
+from sim.model import Model, SettingError
 from sim.units import Duration, Ratio
 
 SOURCES_MAX = 7
@@ -145,17 +146,15 @@ class OracleModel(Model):
 
         Raises
         ------
-        ValueError
+        SettingError
             Naming the feed and those there are.
         """
         known = {"stable", *factors, *assets}
         known |= {f"{name}.{part}" for name in factors for part in ("price", "vol")}
         for name in self.__pydantic_extra__ or {}:
             if name not in known:
-                raise ValueError(f"{name}: no such feed (feeds: {', '.join(sorted(known))})")
+                raise SettingError((name,), unknown("feed", name, known))
         for i, fault in enumerate(self.faults):
             if fault.feed not in known | {"all"}:
-                raise ValueError(
-                    f"faults[{i}].feed: no feed {fault.feed!r} (feeds: all, "
-                    f"{', '.join(sorted(known))})"
-                )
+                path = ("faults", i, "feed")
+                raise SettingError(path, unknown("feed", fault.feed, known | {"all"}))

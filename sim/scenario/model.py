@@ -12,13 +12,14 @@ from typing import Annotated, Any, Iterator, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from sim.agents.base import Agent, Params
-from sim.agents.draws import Quantity, drawn, is_distribution
+from sim.agents.draws import Quantity, Setting, drawn, is_drawn
 from sim.agents.intents import Instrument
 from sim.agents.ordering import Policy
 from sim.agents.registry import find
+from sim.errors import InputError
 from sim.market.model import MarketModel
 from sim.market.paths import Horizon, Paths
-from sim.model import Model
+from sim.model import Model, SettingError
 from sim.oracle.model import OracleModel
 from sim.protocol.settings import ProtocolSettings
 from sim.reference.book import CALL, PUT
@@ -52,13 +53,16 @@ class AgentGroup(Model):
     """Name of the group; `use` unless given."""
     count: int = Field(default=1, ge=1, le=100_000)
     """How many."""
-    params: dict[str, Any] = Field(default={})
+    params: dict[str, Setting] = Field(default={})
     """Settings of its `Params`; each may be a number or `{dist: …}`, drawn for every agent."""
     _class: type[Agent[Params]] = PrivateAttr()
 
     @model_validator(mode="after")
     def _found(self, info: ValidationInfo) -> AgentGroup:
-        self._class = find(self.use, (info.context or {}).get("folder"))
+        try:
+            self._class = find(self.use, (info.context or {}).get("folder"))
+        except InputError as error:
+            raise SettingError(("use",), error) from None
         return self
 
     @property
@@ -133,11 +137,16 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Scenario:
         self._folder = (info.context or {}).get("folder")
-        self.oracle.check(tuple(self.market.factors), tuple(self.market.collateral))
+        try:
+            self.oracle.check(tuple(self.market.factors), tuple(self.market.collateral))
+        except SettingError as error:
+            raise SettingError(("oracle", *error.path), error) from None
         labels = [group.label for group in self.agents]
-        for label in labels:
-            if labels.count(label) > 1:
-                raise ValueError(f"agents: two groups are called {label!r}; give one a `name`")
+        for i, label in enumerate(labels):
+            if label in labels[:i]:
+                raise SettingError(
+                    ("agents", i), f"two groups are called {label!r}; give one a `name`"
+                )
         return self
 
     @property
@@ -178,7 +187,7 @@ class Scenario(Model):
             _, first = next(group.members(self.streams))
             plain["name"] = group.label
             plain["params"] = {
-                key: group.params[key] if is_distribution(group.params.get(key)) else value
+                key: plain["params"][key] if is_drawn(group.params.get(key)) else value
                 for key, value in first.model_dump(mode="json").items()
             }
         data["files"] = {name: sha256(p.read_bytes()).hexdigest() for name, p in self.files()}
