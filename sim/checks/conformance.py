@@ -3,6 +3,10 @@
 Values must agree within the error budget of PROTOCOL 11. A decision (equity against maintenance,
 equity against initial margin) must be equal when the reference is further from the line than the
 budget; inside that band the chain must be the stricter one. Anything else is a decision flip.
+
+The reference counts in float64: an account's cash alone may be known to no better than 1e-10. What
+its own rounding may amount to, its resolution, is added to the budget and is no band for a
+decision.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from sim.reference.margin import Assessment, assess
 from sim.reference.rulebook import Rulebook
 
 Floats = NDArray[np.float64]
+_ROUNDINGS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,23 +65,35 @@ def compare(snapshot: Snapshot, rulebook: Rulebook) -> Agreement:
     ours = (reference.equity, reference.initial, reference.maintenance)
     error = np.max([abs(a - b) for a, b in zip(chain, ours, strict=True)], axis=0)
     equity, initial, maintenance = chain
-    flip = _flips(equity - maintenance, reference.equity - reference.maintenance, reference.budget)
-    flip |= _flips(equity - initial, reference.equity - reference.initial, reference.budget)
+    resolution = _resolution(snapshot, reference)
+    budget = reference.budget + resolution
+    above = reference.equity - reference.maintenance
+    flip = _flips(equity - maintenance, above, budget, resolution)
+    flip |= _flips(equity - initial, reference.equity - reference.initial, budget, resolution)
     return Agreement(
         reference=reference,
         compared=compared,
         error=np.where(compared, error, 0.0),
-        budget=reference.budget,
+        budget=budget,
         greek_error=np.where(compared, _greek_error(snapshot, reference), 0.0),
         flip=flip & compared,
     )
 
 
-def _flips(chain: Floats, reference: Floats, budget: Floats) -> NDArray[np.bool_]:
-    """Return where decisions differ and the chain may not be the stricter one."""
-    differ = (chain < 0) != (reference < 0)
-    lenient = differ & (chain >= 0)
-    return np.asarray(lenient | (differ & (abs(reference) > budget)))
+def _flips(
+    chain: Floats, reference: Floats, budget: Floats, resolution: Floats
+) -> NDArray[np.bool_]:
+    """Return where decisions differ, but for the band in which the chain is the stricter one."""
+    lenient = (chain >= 0) & (reference < -resolution)
+    strict = (chain < 0) & (reference > budget)
+    return np.asarray(lenient | strict)
+
+
+def _resolution(snapshot: Snapshot, reference: Assessment) -> Floats:
+    """Return what rounding to float64 may amount to in sums of an account's money."""
+    book = snapshot.book
+    money = abs(book.cash) + abs(book.unsettled) + reference.gross_notional
+    return np.asarray(_ROUNDINGS * np.finfo(np.float64).eps * money)
 
 
 def _greek_error(snapshot: Snapshot, reference: Assessment) -> Floats:
