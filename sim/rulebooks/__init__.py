@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from sim import marked
@@ -28,7 +29,15 @@ def load(name_or_path: str | Path) -> Rulebook:
     is_path = isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml"))
     if not is_path and text not in names():
         raise unknown("rulebook", text, names())
-    path = Path(text) if is_path else _FOLDER / f"{text}.yaml"
+    return _read(Path(text)) if is_path else _shipped(text)
+
+
+@lru_cache
+def _shipped(name: str) -> Rulebook:
+    return _read(_FOLDER / f"{name}.yaml")
+
+
+def _read(path: Path) -> Rulebook:
     document = marked.read(path)
     data = document.data
     if not isinstance(data, dict):
