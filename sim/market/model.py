@@ -32,6 +32,7 @@ from sim.units import YEAR, Duration, Ratio
 FACTORS_MAX = 8
 ASSETS_MAX = 8
 EXPIRIES_MAX = 12
+SURFACES_MAX = 64
 STABLE = "stable"
 ALL = "all"
 
@@ -78,6 +79,12 @@ class MarketModel(Model):
                 self.dependence.check(tuple(self.factors))
             except ValueError as error:
                 raise SettingError(("dependence", "corr"), error) from None
+        series = len(self.expiries) * sum(factor.options for factor in self.factors.values())
+        if series > SURFACES_MAX:
+            raise SettingError(
+                ("expiries",),
+                f"{series} expiries over all factors with options, at most {SURFACES_MAX}",
+            )
         for i, expiry in enumerate(self.expiries):
             if expiry <= 0:
                 raise SettingError(("expiries", i), f"{expiry} s is not a time after the start")
@@ -131,7 +138,8 @@ class MarketModel(Model):
             )
             spots.append(spot)
             levels.append(level)
-            thetas.append(factor.implied.total_variance(start, level, log(spot / spot[0]), years))
+            theta = factor.implied.total_variance(start, level, log(spot / spot[0]), years)
+            thetas.append(theta if factor.options else np.full_like(theta, np.nan))
             squeezes = [
                 s.size * s.profile(horizon)
                 for s in self.shocks

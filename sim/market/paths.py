@@ -76,7 +76,7 @@ class Paths:
     expiries : (E,) int
         Unix seconds, ascending.
     theta : (T, F, E) float
-        At-the-money total variance; nan from the expiry on.
+        At-the-money total variance; nan from the expiry on, and for a factor without options.
     implied : F models
         Shape of each factor's smile.
     """
@@ -123,16 +123,15 @@ class Paths:
         time = int(self.times[step])
         moved = np.zeros(len(self.factors)) if moves is None else moves
         spot = self.spot[step] * exp(moved)
-        live = np.flatnonzero(self.expiries > time)
-        years = (self.expiries[live] - time) / YEAR
         rate = float(self.rate[step])
-        growth = exp(rate * years)
-        rows = []
+        live = [np.flatnonzero(np.isfinite(theta)) for theta in self.theta[step]]
+        left = [(self.expiries[rows] - time).astype(np.float64) for rows in live]
+        forwards, slices = [], []
         for u, implied in enumerate(self.implied):
             leverage = implied.leverage if implied.dynamics == "leverage" else 0.0
             lift = float(exp(-2.0 * leverage * moved[u]))
-            rows.append((spot[u] * growth, implied.slices(self.theta[step, u, live] * lift)))
-        u_count, e_count = len(self.factors), live.size
+            forwards.append(spot[u] * exp(rate * left[u] / YEAR))
+            slices.append(implied.slices(self.theta[step, u, live[u]] * lift))
         price = np.array(
             [
                 self.ratio[step, a] * (1.0 if f == NO_UNDERLYING else spot[f])
@@ -142,19 +141,19 @@ class Paths:
         return Market(
             time=time,
             underlyings=Underlyings(
-                id=np.arange(u_count),
+                id=np.arange(len(self.factors)),
                 name=self.factors,
                 spot=spot,
                 mark=spot * (1.0 + self.premium[step]),
             ),
             expiries=Expiries(
-                underlying=np.repeat(np.arange(u_count), e_count),
-                time=np.tile(self.expiries[live], u_count),
-                forward_variable=_joined([forward for forward, _ in rows]),
+                underlying=np.repeat(np.arange(len(live)), [rows.size for rows in live]),
+                time=self.expiries[np.concatenate(live)],
+                forward_variable=np.concatenate(forwards),
                 rate=rate,
-                tau=np.tile((self.expiries[live] - time).astype(np.float64), u_count),
+                tau=np.concatenate(left),
                 **{
-                    key: _joined([getattr(slices, key) for _, slices in rows])
+                    key: np.concatenate([getattr(piece, key) for piece in slices])
                     for key in ("a", "b", "rho", "m", "sigma")
                 },
             ),
@@ -166,7 +165,3 @@ class Paths:
             ),
             stable=float(self.stable[step]),
         )
-
-
-def _joined(parts: list[Array]) -> Array:
-    return np.concatenate(parts) if parts else np.array([])

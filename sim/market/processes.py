@@ -43,6 +43,8 @@ class Process(Model, ABC):
     """Implied volatility."""
     premium: Ratio = Field(default=0.0, gt=-0.5, lt=1)
     """Mark of the perp over spot, less 1."""
+    options: bool = True
+    """Whether options on it are listed at the market's expiries."""
 
     @property
     @abstractmethod

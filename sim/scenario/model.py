@@ -168,7 +168,8 @@ class Scenario(Model):
         perps = [Instrument(u) for u in range(len(paths.factors))]
         options = {
             Instrument(u, kind, int(expiry), rounded(float(paths.spot[0, u]) * strike, digits))
-            for u in range(len(paths.factors))
+            for u, factor in enumerate(self.market.factors.values())
+            if factor.options
             for expiry in paths.expiries
             for strike in self.protocol.listing.strikes
             for digits in (self.protocol.listing.digits,)

@@ -22,6 +22,13 @@ class _Written(GenerateJsonSchema):
         inner = self.generate_inner(schema["schema"])
         return {"anyOf": [inner, {"type": "string"}, {"type": "number"}]}
 
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        union = super().tagged_union_schema(schema)
+        # A setting is a distribution or anything that does not say that it is one.
+        plain = {"not": {"type": "object", "required": ["dist"]}}
+        union["oneOf"] = [member or plain for member in union["oneOf"]]
+        return union
+
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a scenario file."""
@@ -38,7 +45,8 @@ def json_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
         "description": "Scenarios, shipped or beside this one, that this one is laid over.",
     }
-    # What a file leaves out may come from one that it extends.
+    # What a file leaves out may come from one that it extends; a distribution is written whole.
     for model in (schema, *schema["$defs"].values()):
-        model.pop("required", None)
+        if "dist" not in model.get("properties", {}):
+            model.pop("required", None)
     return {"$schema": DIALECT, **schema}
