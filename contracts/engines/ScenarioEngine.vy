@@ -15,6 +15,7 @@ from interfaces import IRiskEngine
 from interfaces import IScenarioEngine
 from interfaces import IScenarioKernel
 from interfaces import IScenarioRules
+from modules import charges
 from modules import ownable
 from modules import scenario_rules
 from modules import versions
@@ -35,7 +36,6 @@ exports: (
 
 
 WAD: constant(uint256) = 10 ** 18
-NO_UNDERLYING: constant(uint256) = 255
 
 KERNEL: public(immutable(IScenarioKernel))
 RULES: public(immutable(IScenarioRules))
@@ -172,15 +172,9 @@ def _assess(
     maintenance: uint256 = a.maintenance
     a = self._evaluate(book, market, place, grid, named, detail)
     if old != empty(address):
-        a.initial = self._blend(a.initial, initial, share)
-        a.maintenance = self._blend(a.maintenance, maintenance, share)
+        a.initial = versions._blend(a.initial, initial, share)
+        a.maintenance = versions._blend(a.maintenance, maintenance, share)
     return a
-
-
-@internal
-@pure
-def _blend(new: uint256, old: uint256, share: uint256) -> uint256:
-    return (new * share + old * (WAD - share) + WAD - 1) // WAD
 
 
 @internal
@@ -197,49 +191,19 @@ def _evaluate(
     @notice The margin of PROTOCOL 5 under one version of a rulebook.
     @dev With scenarios named, only these are evaluated and the margins are lower bounds.
     """
-    rules: scenario_rules.AccountRules = abi_decode(
-        slice(place.code, scenario_rules.ACCOUNT_START, scenario_rules.ACCOUNT_BYTES), scenario_rules.AccountRules
+    rules: charges.Rules = abi_decode(
+        slice(place.code, scenario_rules.CHARGES_START, charges.RULES_BYTES), charges.Rules
     )
+    collateral: charges.Collateral = charges._collateral(book.holdings, market, rules)
     a: IRiskEngine.Assessment = empty(IRiskEngine.Assessment)
-    a.charges = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    a.charges = collateral.charges
+    a.collateral_value = collateral.worth
     a.equity = book.cash + book.unsettled
-    long_only: bool = rules.factors.long_only_cap and a.equity >= 0
-
-    # Collateral: its value, its haircut, and what of it moves with an underlying.
-    assert market.stable > 0, "engine: no price of the stablecoin"
-    linear: DynArray[IScenarioKernel.Linear, 8] = []
-    for _: IOracle.Underlying in market.underlyings:
-        linear.append(empty(IScenarioKernel.Linear))
-    for holding: IRiskEngine.Holding in book.holdings:
-        asset: IOracle.Asset = empty(IOracle.Asset)
-        for candidate: IOracle.Asset in market.assets:
-            if candidate.id == holding.asset:
-                asset = candidate
-                break
-        assert asset.price > 0, "engine: market lacks an asset"
-        dollars: uint256 = holding.amount * asset.price // WAD
-        value: uint256 = dollars * WAD // market.stable
-        a.collateral_value += value
-        for k: uint256 in range(3):
-            a.charges[12 + k] += self._up(value, rules.haircuts[3 * asset.id + k])
-        if asset.underlying == NO_UNDERLYING:
-            a.charges[15] += self._doubt(
-                asset.confidence, dollars, rules.confidence_threshold, rules.confidence_factor
-            )
-            continue
-        found: bool = False
-        for i: uint256 in range(len(market.underlyings), bound=8):
-            if market.underlyings[i].id == asset.underlying:
-                found = True
-                linear[i].quote += value
-                linear[i].dollars += dollars
-                linear[i].doubt = max(linear[i].doubt, WAD - asset.confidence)
-        assert found, "engine: market lacks an underlying"
-    a.equity += convert(a.collateral_value, int256)
+    long_only: bool = a.equity >= 0
 
     amounts: uint256[4] = empty(uint256[4])
     outcomes: DynArray[IScenarioKernel.Outcome, 8] = staticcall KERNEL.revalue(
-        book.positions, market, linear, place, grid, named
+        book.positions, market, collateral.linear, place, grid, named
     )
     for o: IScenarioKernel.Outcome in outcomes:
         long_only = long_only and o.long_only
@@ -252,51 +216,17 @@ def _evaluate(
         a.charges[15] += o.confidence
         for k: uint256 in range(4):
             amounts[k] += o.amounts[k]
-    a.equity += a.option_value
+    a.equity += convert(a.collateral_value, int256) + a.option_value
 
     a.risk = self._combine(market.underlyings, a.loss_up, a.loss_down, place)
-    for k: uint256 in range(12):
-        a.charges[k] = self._up(amounts[k // 3], rules.ratios[k])
-    for k: uint256 in range(5):
-        a.charge_inside += a.charges[3 * k]
-        a.charge_outside += a.charges[3 * k + 1]
-        a.charge_initial += a.charges[3 * k + 2]
-    a.charge_initial += a.charges[15]
-    a.initial_factor = rules.factors.initial
-    if market.stable < rules.factors.depeg_threshold:
-        a.initial_factor += self._up(
-            rules.factors.depeg_threshold - market.stable, rules.factors.depeg_factor
-        )
-    core: uint256 = a.risk + a.charge_inside
-    a.maintenance = self._up(core, rules.factors.maintenance) + a.charge_outside
-    a.initial = self._up(core, a.initial_factor) + a.charge_outside + a.charge_initial
     if detail:
-        d: IScenarioKernel.Detail = staticcall KERNEL.detail(book.positions, market, linear, place)
+        d: IScenarioKernel.Detail = staticcall KERNEL.detail(
+            book.positions, market, collateral.linear, place
+        )
         a.greeks = d.greeks
         a.expiry_value = d.expiry_value
         a.scenario_pnl = d.scenario_pnl
-    if long_only:
-        cap: uint256 = convert(max(a.equity, 0), uint256)
-        a.maintenance = min(a.maintenance, cap)
-        a.initial = min(a.initial, cap)
-    return a
-
-
-@internal
-@pure
-def _up(amount: uint256, ratio: uint256) -> uint256:
-    return (amount * ratio + WAD - 1) // WAD
-
-
-@internal
-@pure
-def _doubt(confidence: uint256, dollars: uint256, threshold: uint256, factor: uint256) -> uint256:
-    """
-    @notice Charge for figures of low confidence.
-    """
-    if confidence >= threshold:
-        return 0
-    return self._up(self._up(dollars, factor), WAD - confidence)
+    return charges._require(a, amounts, rules, market.stable, long_only)
 
 
 @internal
@@ -368,4 +298,4 @@ def _combine(
                 high = unsafe_add(high, unsafe_mul(product, m.high[cell]))
         square = max(square, max(low, high))
     root: uint256 = (isqrt(convert(square, uint256) // WAD) + 1) << bits
-    return alone + max(max(self._up(total, m.floor), largest), min(root, total))
+    return alone + max(max(charges._up(total, m.floor), largest), min(root, total))

@@ -10,7 +10,9 @@
 """
 from interfaces import IScenarioEngine
 from interfaces import IScenarioRules
+from modules import charges
 from modules import fixed_point
+from modules import matrices
 from modules import scenario_rules
 
 implements: IScenarioRules
@@ -18,6 +20,7 @@ implements: IScenarioRules
 
 WAD: constant(uint256) = 10 ** 18
 NO_UNDERLYING: constant(uint256) = 255
+YEAR: constant(uint256) = 31_536_000
 
 
 @external
@@ -26,11 +29,11 @@ def compile(rules: IScenarioEngine.Rulebook) -> Bytes[16384]:
     """
     @notice The rulebook in the form that kernel and engine read, its parameters checked.
     @param rules The rulebook.
-    @return Rules of the kernel, rules of the engine, correlation matrices.
+    @return Rules of the kernel, charges and factors, correlation matrices.
     """
     return concat(
         abi_encode(self._compile(rules)),
-        abi_encode(self._account_rules(rules)),
+        abi_encode(charges._compile(rules.charges, rules.factors)),
         abi_encode(self._matrices(rules.correlation)),
     )
 
@@ -42,7 +45,7 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
     @notice The rulebook in the engine's own form, its parameters checked.
     """
     count: uint256 = len(rules.scenarios)
-    assert count > 0, "rulebook: no scenarios"
+    self._check(rules)
     r: scenario_rules.Rules = empty(scenario_rules.Rules)
     r.scenarios = count
     r.vol = rules.vol
@@ -69,8 +72,6 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
     for vol: uint256 in range(3):
         for i: uint256 in range(count, bound=40):
             s: IScenarioEngine.Scenario = rules.scenarios[i]
-            assert s.vol < 3, "rulebook: vol direction"
-            assert s.weight <= 4 * WAD, "rulebook: weight"
             if s.vol != vol:
                 continue
             word: uint256 = self._shock(s.spot, vol, s.weight) | scenario_rules.SCENARIO | i << 133
@@ -92,35 +93,38 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
 
 @internal
 @pure
-def _account_rules(rules: IScenarioEngine.Rulebook) -> scenario_rules.AccountRules:
-    r: scenario_rules.AccountRules = empty(scenario_rules.AccountRules)
-    r.factors = rules.factors
-    r.confidence_threshold = rules.charges.confidence_threshold
-    r.confidence_factor = rules.charges.confidence_factor
-    for i: uint256 in range(8):
-        # An asset without a haircut is worth nothing.
-        charge: IScenarioEngine.Charge = IScenarioEngine.Charge(inside=0, outside=WAD, initial=0)
-        if i < len(rules.charges.haircuts):
-            charge = rules.charges.haircuts[i]
-        r.haircuts.append(charge.inside)
-        r.haircuts.append(charge.outside)
-        r.haircuts.append(charge.initial)
-    for charge: IScenarioEngine.Charge in [
-        rules.charges.naked_short,
-        rules.charges.perp,
-        rules.charges.collateral,
-        rules.charges.concentration,
-    ]:
-        r.ratios.append(charge.inside)
-        r.ratios.append(charge.outside)
-        r.ratios.append(charge.initial)
-    return r
+def _check(rules: IScenarioEngine.Rulebook):
+    """
+    @notice Revert unless every parameter is within its bounds.
+    """
+    assert len(rules.scenarios) > 0, "rulebook: no scenarios"
+    for s: IScenarioEngine.Scenario in rules.scenarios:
+        assert s.vol < 3, "rulebook: vol direction"
+        assert s.weight <= 4 * WAD, "rulebook: weight"
+    vol: IScenarioEngine.Vol = rules.vol
+    assert vol.range_up <= 10 * WAD and vol.range_down <= 10 * WAD, "rulebook: vol range"
+    assert vol.short_power <= WAD and vol.long_power <= WAD, "rulebook: vol power"
+    assert 0 < vol.time_floor and vol.time_floor <= YEAR, "rulebook: time floor"
+    assert vol.floor_up <= 10 * WAD and vol.floor_down <= 10 * WAD, "rulebook: vol floor"
+    discount: IScenarioEngine.Discount = rules.discount
+    assert discount.long_base <= WAD, "rulebook: long discount above 1"
+    assert WAD <= discount.short_base, "rulebook: short mark-up below 1"
+    assert discount.short_base <= 10 * WAD, "rulebook: short mark-up"
+    assert max(discount.long_rate_scale, discount.short_rate_scale) <= 10 * WAD, "rulebook: rate scale"
+    assert max(discount.long_rate_add, discount.short_rate_add) <= 10 * WAD, "rulebook: rate add"
+    assert WAD <= rules.basis.up and rules.basis.up <= 2 * WAD, "rulebook: basis up"
+    assert WAD // 2 <= rules.basis.down and rules.basis.down <= WAD, "rulebook: basis down"
+    assert rules.basis.add_factor <= 10 * WAD, "rulebook: basis factor"
+    assert rules.basis.time_factor <= 10 * WAD, "rulebook: basis factor"
 
 
 @internal
 @pure
 def _shock(spot: uint256, vol: uint256, weight: uint256) -> uint256:
-    assert spot >= WAD // 100 and spot <= 16 * WAD, "rulebook: spot multiplier"
+    """
+    @notice A shock as the kernel reads it.
+    """
+    assert WAD // 100 <= spot and spot <= 16 * WAD, "rulebook: spot multiplier"
     return (
         convert(convert(fixed_point._ln_ratio(spot, WAD) >> 32, bytes32), uint256) << 184
         | 1 << (128 + vol)
@@ -132,10 +136,15 @@ def _shock(spot: uint256, vol: uint256, weight: uint256) -> uint256:
 @internal
 @pure
 def _matrices(correlation: IScenarioEngine.Correlation) -> scenario_rules.Matrices:
+    """
+    @notice The correlation matrices, checked, in rows of 8.
+    """
     m: scenario_rules.Matrices = empty(scenario_rules.Matrices)
     size: uint256 = len(correlation.ids)
-    assert len(correlation.low) == size * size, "rulebook: size of the low matrix"
-    assert len(correlation.high) == size * size, "rulebook: size of the high matrix"
+    assert correlation.floor <= WAD, "rulebook: floor"
+    matrices._check_ids(correlation.ids)
+    matrices._check_correlation(correlation.low, size)
+    matrices._check_correlation(correlation.high, size)
     m.size = size
     m.floor = correlation.floor
     for i: uint256 in range(8):

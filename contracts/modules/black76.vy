@@ -128,6 +128,16 @@ def _quote(
 
 @internal
 @pure
+def _error(forward: uint256, strike: uint256) -> uint256:
+    """
+    @notice Bound of the error of a price: 1.1e-16 of the larger price, more than twice what
+            tests/contracts/test_option_math.py measures, and rounding.
+    """
+    return (max(forward, strike) >> 53) + 2
+
+
+@internal
+@pure
 def _validate(
     forward: uint256, strike: uint256, seconds: uint256, vol: uint256, discount: uint256
 ):

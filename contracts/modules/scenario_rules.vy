@@ -3,10 +3,11 @@
 """
 @title Form of the scenario engine's rulebooks
 @license Apache-2.0
-@notice How a rulebook lies in the code of a contract: after a STOP what the kernel reads, what the
-        engine reads, the correlation matrices. Arrays are always full, so that sizes are known.
+@notice How a rulebook lies in the code of a contract: after a STOP what the kernel reads,
+        charges and factors, the correlation matrices. Arrays are always full, so that sizes are known.
 """
 from interfaces import IScenarioEngine
+from modules import charges
 
 
 struct Rules:
@@ -23,14 +24,6 @@ struct Rules:
     concentrated: bool          # whether anything is charged for concentration
 
 
-struct AccountRules:
-    ratios: DynArray[uint256, 12]       # inside, outside, initial of each amount of IScenarioKernel.Outcome
-    haircuts: DynArray[uint256, 24]     # inside, outside, initial by asset id
-    confidence_threshold: uint256
-    confidence_factor: uint256
-    factors: IScenarioEngine.Factors
-
-
 struct Matrices:
     size: uint256
     floor: uint256
@@ -45,7 +38,6 @@ BASIS: constant(uint256) = 1 << 132
 
 # Encoded sizes: an offset, the head, and the arrays with their lengths.
 KERNEL_BYTES: constant(uint256) = 32 * (1 + 23 + 44)
-ACCOUNT_BYTES: constant(uint256) = 32 * (1 + 9 + 13 + 25)
 MATRICES_BYTES: constant(uint256) = 32 * (1 + 5 + 9 + 65 + 65)
-ACCOUNT_START: constant(uint256) = 1 + KERNEL_BYTES
-MATRICES_START: constant(uint256) = ACCOUNT_START + ACCOUNT_BYTES
+CHARGES_START: constant(uint256) = 1 + KERNEL_BYTES
+MATRICES_START: constant(uint256) = CHARGES_START + charges.RULES_BYTES

@@ -111,6 +111,15 @@ def _at(rulebook: uint256, time: uint256) -> (address, address, uint256):
 
 @internal
 @pure
+def _blend(new: uint256, old: uint256, share: uint256) -> uint256:
+    """
+    @notice Requirement in which the new version has a share in WAD, rounded up.
+    """
+    return (new * share + old * (WAD - share) + WAD - 1) // WAD
+
+
+@internal
+@pure
 def _place(word: uint256) -> address:
     return convert(word & (2 ** 160 - 1), address)
 

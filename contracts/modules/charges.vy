@@ -1,0 +1,170 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+"""
+@title Charges and factors
+@license Apache-2.0
+@notice What PROTOCOL 5.7 to 5.10 put around a core requirement: collateral with its haircuts, the
+        charges in their three places, the factors, the long-only cap.
+@dev Amounts and charges are in this order: naked short, perp, collateral, concentration; then
+     haircut and confidence. Every product is rounded up.
+"""
+from interfaces import IOracle
+from interfaces import IRiskEngine
+from interfaces import IScenarioEngine
+from interfaces import IScenarioKernel
+
+
+# Arrays are always full, so that the encoded size is known.
+struct Rules:
+    ratios: DynArray[uint256, 12]       # inside, outside, initial of each amount
+    haircuts: DynArray[uint256, 24]     # inside, outside, initial by asset id
+    confidence_threshold: uint256
+    confidence_factor: uint256
+    factors: IScenarioEngine.Factors
+
+
+struct Collateral:
+    worth: uint256                      # in quote
+    charges: DynArray[uint256, 16]      # haircuts and confidence filled in
+    linear: DynArray[IScenarioKernel.Linear, 8]     # by underlying of the market
+
+
+WAD: constant(uint256) = 10 ** 18
+NO_UNDERLYING: constant(uint256) = 255
+AMOUNTS: constant(uint256) = 4
+HAIRCUT: constant(uint256) = 12
+CONFIDENCE: constant(uint256) = 15
+
+# Encoded size of Rules: an offset, the head, and the arrays with their lengths.
+RULES_BYTES: constant(uint256) = 32 * (1 + 9 + 13 + 25)
+
+
+@internal
+@pure
+def _compile(charges: IScenarioEngine.Charges, factors: IScenarioEngine.Factors) -> Rules:
+    """
+    @notice Charges and factors in the engine's own form, checked.
+    """
+    assert factors.maintenance <= factors.initial, "rulebook: initial below maintenance"
+    assert factors.initial <= 10 * WAD, "rulebook: initial factor"
+    assert factors.depeg_threshold <= WAD, "rulebook: depeg threshold"
+    assert factors.depeg_factor <= 100 * WAD, "rulebook: depeg factor"
+    assert charges.confidence_threshold <= WAD, "rulebook: confidence threshold"
+    assert charges.confidence_factor <= 10 * WAD, "rulebook: confidence factor"
+    r: Rules = empty(Rules)
+    r.confidence_threshold = charges.confidence_threshold
+    r.confidence_factor = charges.confidence_factor
+    r.factors = factors
+    for charge: IScenarioEngine.Charge in [
+        charges.naked_short, charges.perp, charges.collateral, charges.concentration
+    ]:
+        for ratio: uint256 in [charge.inside, charge.outside, charge.initial]:
+            assert ratio <= 10 * WAD, "rulebook: charge"
+            r.ratios.append(ratio)
+    for i: uint256 in range(8):
+        # An asset without a haircut is worth nothing.
+        charge: IScenarioEngine.Charge = IScenarioEngine.Charge(inside=0, outside=WAD, initial=0)
+        if i < len(charges.haircuts):
+            charge = charges.haircuts[i]
+        for ratio: uint256 in [charge.inside, charge.outside, charge.initial]:
+            assert ratio <= WAD, "rulebook: haircut"
+            r.haircuts.append(ratio)
+    return r
+
+
+@internal
+@pure
+def _collateral(
+    holdings: DynArray[IRiskEngine.Holding, 8], market: IOracle.Market, rules: Rules
+) -> Collateral:
+    """
+    @notice Value of the collateral, its haircuts, and what of it moves with an underlying.
+    """
+    assert market.stable > 0, "engine: no price of the stablecoin"
+    c: Collateral = empty(Collateral)
+    c.charges = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    for _: IOracle.Underlying in market.underlyings:
+        c.linear.append(empty(IScenarioKernel.Linear))
+    for holding: IRiskEngine.Holding in holdings:
+        asset: IOracle.Asset = empty(IOracle.Asset)
+        for candidate: IOracle.Asset in market.assets:
+            if candidate.id == holding.asset:
+                asset = candidate
+                break
+        assert asset.price > 0, "engine: market lacks an asset"
+        dollars: uint256 = holding.amount * asset.price // WAD
+        quote: uint256 = dollars * WAD // market.stable
+        c.worth += quote
+        for k: uint256 in range(3):
+            ratio: uint256 = rules.haircuts[3 * asset.id + k] if asset.id < 8 else WAD
+            c.charges[HAIRCUT + k] += self._up(quote, ratio)
+        if asset.underlying == NO_UNDERLYING:
+            c.charges[CONFIDENCE] += self._doubt(
+                asset.confidence, dollars, rules.confidence_threshold, rules.confidence_factor
+            )
+            continue
+        found: bool = False
+        for i: uint256 in range(len(market.underlyings), bound=8):
+            if market.underlyings[i].id == asset.underlying:
+                found = True
+                c.linear[i].quote += quote
+                c.linear[i].dollars += dollars
+                c.linear[i].doubt = max(c.linear[i].doubt, WAD - asset.confidence)
+        assert found, "engine: market lacks an underlying"
+    return c
+
+
+@internal
+@pure
+def _doubt(confidence: uint256, dollars: uint256, threshold: uint256, factor: uint256) -> uint256:
+    """
+    @notice Charge for an amount whose figures have a low confidence.
+    """
+    if confidence >= threshold:
+        return 0
+    return self._up(self._up(dollars, factor), WAD - confidence)
+
+
+@internal
+@pure
+def _require(
+    assessment: IRiskEngine.Assessment,
+    amounts: uint256[AMOUNTS],
+    rules: Rules,
+    stable: uint256,
+    long_only: bool,
+) -> IRiskEngine.Assessment:
+    """
+    @notice The assessment with charges and requirements, from its risk and equity and the charges
+            that it has.
+    """
+    a: IRiskEngine.Assessment = assessment
+    for k: uint256 in range(3 * AMOUNTS):
+        a.charges[k] = self._up(amounts[k // 3], rules.ratios[k])
+    for k: uint256 in range(5):
+        a.charge_inside += a.charges[3 * k]
+        a.charge_outside += a.charges[3 * k + 1]
+        a.charge_initial += a.charges[3 * k + 2]
+    a.charge_initial += a.charges[CONFIDENCE]
+    a.initial_factor = rules.factors.initial
+    if stable < rules.factors.depeg_threshold:
+        a.initial_factor += self._up(
+            rules.factors.depeg_threshold - stable, rules.factors.depeg_factor
+        )
+    core: uint256 = a.risk + a.charge_inside
+    a.maintenance = self._up(core, rules.factors.maintenance) + a.charge_outside
+    a.initial = self._up(core, a.initial_factor) + a.charge_outside + a.charge_initial
+    if rules.factors.long_only_cap and long_only:
+        cap: uint256 = convert(max(a.equity, 0), uint256)
+        a.maintenance = min(a.maintenance, cap)
+        a.initial = min(a.initial, cap)
+    return a
+
+
+@internal
+@pure
+def _up(amount: uint256, ratio: uint256) -> uint256:
+    """
+    @notice A product of two WAD numbers, rounded up.
+    """
+    return (amount * ratio + WAD - 1) // WAD
