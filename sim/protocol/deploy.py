@@ -158,14 +158,17 @@ def plan(
 
 
 def _engine(engine: str, owner: str) -> Iterable[Step]:
-    if engine == "scenario":
-        # The engine's helpers are contracts of their own, for the limit on code size.
-        yield Deploy("scenario_kernel", "ScenarioKernel")
-        yield Deploy("scenario_rules", "ScenarioRules")
-        helpers = (Ref("scenario_kernel"), Ref("scenario_rules"))
-        yield Deploy("engine", ENGINES[engine], (owner, *helpers))
-    else:
-        yield Deploy("engine", ENGINES[engine], (owner,))
+    # The engines' helpers are contracts of their own, for the limit on code size.
+    helpers = _HELPERS.get(engine, {})
+    for name, contract in helpers.items():
+        yield Deploy(name, contract)
+    yield Deploy("engine", ENGINES[engine], (owner, *map(Ref, helpers)))
+
+
+_HELPERS = {
+    "scenario": {"scenario_kernel": "ScenarioKernel", "scenario_rules": "ScenarioRules"},
+    "sensitivity": {"sensitivity_kernel": "SensitivityKernel"},
+}
 
 
 def _tokens(listing: Listing) -> Iterable[Step]:
