@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from sim import units
 from sim.results import Run
@@ -22,57 +21,69 @@ def show(run: Run, console: Console) -> None:
         outcome["verdict"], style="bold green" if outcome["held"] else "bold red", highlight=False
     )
     console.print()
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    rows: list[tuple[str, str]] = []
     for move in summary["prices"]:
         low = move["lowest"] / move["first"] - 1
-        table.add_row(
-            f"{move['factor']} path",
-            f"{move['first']:,.6g} → low {move['lowest']:,.6g} ({units.percent(low)}) → "
-            f"{move['last']:,.6g}",
+        rows.append(
+            (
+                f"{move['factor']} path",
+                f"{move['first']:,.6g} → low {move['lowest']:,.6g} ({units.percent(low)}) → "
+                f"{move['last']:,.6g}",
+            )
         )
-    table.add_row(
-        "liquidations",
-        f"{summary['liquidations']} of {summary['accounts']} accounts, {summary['bids']} bids, "
-        f"{summary['insolvencies']} insolvent; at most {summary['worst_underwater']} below "
-        "maintenance at once",
+    rows.append(
+        (
+            "liquidations",
+            f"{summary['liquidations']} of {summary['accounts']} accounts, {summary['bids']} bids, "
+            f"{summary['insolvencies']} insolvent; at most {summary['worst_underwater']} below "
+            "maintenance at once",
+        )
     )
-    table.add_row(
-        "bad debt",
-        f"{units.money(summary['bad_debt'], 'USDC')}: "
-        f"fund {units.money(summary['insurance_used'])}, "
-        f"deleveraging {units.money(summary['deleveraged'])}, "
-        f"mutualised {units.money(summary['mutualised'])}, "
-        f"deficit {units.money(summary['deficit'])}",
+    rows.append(
+        (
+            "bad debt",
+            f"{units.money(summary['bad_debt'], 'USDC')}: "
+            f"fund {units.money(summary['insurance_used'])}, "
+            f"deleveraging {units.money(summary['deleveraged'])}, "
+            f"mutualised {units.money(summary['mutualised'])}, "
+            f"deficit {units.money(summary['deficit'])}",
+        )
     )
-    table.add_row(
-        "insurance fund",
-        f"{units.money(summary['fund_start'])} → {units.money(summary['fund_end'], 'USDC')}",
+    rows.append(
+        (
+            "insurance fund",
+            f"{units.money(summary['fund_start'])} → {units.money(summary['fund_end'], 'USDC')}",
+        )
     )
-    table.add_row(
-        "chain vs reference",
-        f"{summary['verified']:,} accounts verified, {summary['decision_flips']} decision flips, "
-        f"largest error {summary['largest_error']:.2g} of the budget, greeks "
-        f"{summary['largest_greek_error']:.1g} relative",
+    rows.append(
+        (
+            "chain vs reference",
+            f"{summary['verified']:,} accounts verified, {summary['decision_flips']} decision flips, "
+            f"largest error {summary['largest_error']:.2g} of the budget, greeks "
+            f"{summary['largest_greek_error']:.1g} relative",
+        )
     )
-    table.add_row("conservation", f"{summary['conservation']:.0f} wei off at the worst block")
-    table.add_row(
-        "chain",
-        f"{summary['transactions']:,} transactions in {summary['steps']:,} blocks, "
-        f"{summary['failed']:,} reverted, {summary['dropped']:,} left out, "
-        f"{summary['gas_used'] / 1e6:,.0f} M gas",
+    rows.append(("conservation", f"{summary['conservation']:.0f} wei off at the worst block"))
+    rows.append(
+        (
+            "chain",
+            f"{summary['transactions']:,} transactions in {summary['steps']:,} blocks, "
+            f"{summary['failed']:,} reverted, {summary['dropped']:,} left out, "
+            f"{summary['gas_used'] / 1e6:,.0f} M gas",
+        )
     )
     for action, count, median in _gas(run):
-        table.add_row(f"  gas, {action}", f"median {median:,.0f} over {count:,}")
+        rows.append((f"  gas, {action}", f"median {median:,.0f} over {count:,}"))
     for row in outcome["expectations"]:
         mark = "[green]held[/]" if row["held"] else "[red]broken[/]"
-        table.add_row(f"expect {row['name']}", f"{mark}: {row['found']} (allowed {row['allowed']})")
+        rows.append((f"expect {row['name']}", f"{mark}: {row['found']} (allowed {row['allowed']})"))
     took = manifest["timings"]["seconds"]
-    table.add_row("time", f"{took:.1f} s on {manifest['backend']}")
-    table.add_row("fingerprint", manifest["fingerprint"])
-    table.add_row("report", str(run.report))
-    console.print(table, highlight=False)
+    rows.append(("time", f"{took:.1f} s on {manifest['backend']}"))
+    rows.append(("fingerprint", manifest["fingerprint"]))
+    rows.append(("report", str(run.report)))
+    width = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        console.print(f"[dim]{label:<{width}}[/]  {text}", highlight=False, soft_wrap=True)
 
 
 def facts(run: Run) -> dict[str, Any]:
