@@ -261,7 +261,7 @@ def _on_forward(
 
 def forward_values(f: Floats, k: Floats, t: Floats, v: Floats, call: Floats) -> Floats:
     """Undiscounted prices alone, of valid float64 arrays that broadcast; `call` is 1 or 0."""
-    f, k, t, v, call = np.broadcast_arrays(f, k, t, v, call)
+    f, k, t, v, call = broadcast(forward=f, strike=k, years=t, vol=v, is_call=call)
     if f.size < WORTHWHILE:
         return _on_forward(f, k, t, v, call, np.ones(())).price
     from sim.reference import fast

@@ -14,7 +14,6 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import lsq_linear, minimize
 
 from sim.errors import InputError
 from sim.reference.validation import Floats, broadcast, finite, positive, require
@@ -157,6 +156,8 @@ def fit(k: ArrayLike, w: ArrayLike, weights: ArrayLike = 1.0) -> Fit:
     InputError
         For too few points, or a value that is not allowed.
     """
+    from scipy.optimize import lsq_linear, minimize  # half a second that only a fit needs
+
     k_, w_, weight = broadcast(
         k=finite("k", k), w=positive("w", w), weights=finite("weights", weights)
     )

@@ -1,0 +1,519 @@
+"""`plimsoll risk`: a book under every rulebook and every measure of risk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Sequence
+
+import click
+import numpy as np
+import orjson
+
+from sim.errors import InputError
+from sim.units import duration, money, parse_duration, parse_ratio, percent, utc
+
+if TYPE_CHECKING:
+    from sim.reference.aggregation import Exposures
+    from sim.reference.book import Book, Market
+    from sim.reference.hedge import Hedge
+    from sim.reference.margin import Assessment
+    from sim.reference.rulebook import Rulebook
+    from sim.scenario.book_file import MarketEntry
+
+_ACCOUNTS_SHOWN = 12
+_PLOTS = (".png", ".svg", ".pdf")
+
+
+class _Quantity(click.ParamType):
+    """A ratio or a duration, as units parses them."""
+
+    def __init__(self, name: str, parse: Any) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_RATIO = _Quantity("ratio", parse_ratio)
+_SECONDS = _Quantity("duration", parse_duration)
+
+
+@click.command()
+@click.argument("book", type=click.Path(path_type=Path))
+@click.option(
+    "--market",
+    "market_file",
+    type=click.Path(path_type=Path),
+    help="YAML file with a `market`, when BOOK has none.",
+)
+@click.option(
+    "--rulebook", "rulebooks", multiple=True, metavar="NAME|FILE", help="Default: all shipped ones."
+)
+@click.option("--level", type=_RATIO, default="99%", show_default=True, help="Of VaR and ES.")
+@click.option("--horizon", type=_SECONDS, default="1d", show_default=True, help="Of VaR and ES.")
+@click.option("--scenarios", type=click.IntRange(100, 1_000_000), default=20_000, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--delta-limit", type=float, help="Hedge to at most this dollar delta.")
+@click.option("--gamma-limit", type=float, help="Hedge to at most this dollar gamma per 1 %.")
+@click.option("--vega-limit", type=float, help="Hedge to at most this vega per vol point.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the book to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    book: Path,
+    market_file: Path | None,
+    rulebooks: Sequence[str],
+    level: float,
+    horizon: int,
+    scenarios: int,
+    seed: int,
+    delta_limit: float | None,
+    gamma_limit: float | None,
+    vega_limit: float | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Greeks, margin under every rulebook, VaR and ES by every method, concentration and hedge.
+
+    BOOK is a CSV or YAML file of accounts, balances and positions; a CSV needs --market. VaR uses
+    `realised_vol` and `correlation` of the market and a Student t with 4 degrees of freedom. A
+    hedge is suggested for the whole book, by default to a tenth of its dollar delta.
+
+    \b
+    Examples:
+      plimsoll risk book.yaml
+      plimsoll risk book.csv --market market.yaml --rulebook house --json
+      plimsoll risk book.yaml --vega-limit 500 --plot risk.png
+    """
+    from sim import rulebooks as shelf
+    from sim.reference import assess_each, exposures
+    from sim.scenario.book_file import load, load_market
+
+    for name, value in (
+        ("--delta-limit", delta_limit),
+        ("--gamma-limit", gamma_limit),
+        ("--vega-limit", vega_limit),
+    ):
+        if value is not None and not 0 <= value < float("inf"):
+            raise InputError(f"{name}: must be a number of at least 0, got {value:g}")
+    if not 0.5 <= level < 1:
+        raise InputError(f"--level: must be from 50% to below 100%, got {percent(level)}")
+    if plot is not None and plot.suffix.lower() not in _PLOTS:
+        raise InputError(f"--plot {plot}: the name must end in {', '.join(_PLOTS)}")
+    file = load(book)
+    entry = load_market(market_file) if market_file else file.market
+    held, market = file.value(entry)
+    assert entry is not None
+    rules = {name: shelf.load(name) for name in rulebooks or shelf.names()}
+    margins, skipped = _margins(held, market, rules, assess_each)
+    found = exposures(held, market)
+    risk, losses = tail_figures(held, market, entry, level, horizon, scenarios, seed)
+    hedge = _hedge(held, market, found, delta_limit, gamma_limit, vega_limit)
+    if plot is not None:
+        _draw(plot, held, market, margins, losses, level)
+    report = {
+        "book": str(book),
+        "time": utc(market.time),
+        "accounts": _accounts(held, market),
+        "greeks": _greeks(found, market),
+        "margin": margins_report(margins, skipped),
+        "risk": {"level": level, "horizon_seconds": horizon, "seed": seed, "methods": risk},
+        "concentration": _concentration(held, found, market),
+        "hedge": _hedge_report(hedge, market),
+    }
+    if as_json:
+        click.echo(orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY))
+    else:
+        _show(report)
+
+
+def _margins(
+    book: Book, market: Market, rules: dict[str, Rulebook], assess_each: Any
+) -> tuple[dict[str, Assessment], dict[str, str]]:
+    """Assess under each rulebook; one that does not cover the book is skipped with the reason."""
+    done: dict[str, Assessment] = {}
+    skipped: dict[str, str] = {}
+    for name, rulebook in rules.items():
+        try:
+            done |= assess_each(book, market, {name: rulebook})
+        except InputError as error:
+            skipped[name] = str(error)
+    return done, skipped
+
+
+def _accounts(book: Book, market: Market) -> dict[str, Any]:
+    return {
+        "count": book.accounts.size,
+        "positions": book.size.size,
+        "cash": float(book.cash.sum()),
+        "underlyings": {
+            name: float(spot)
+            for name, spot in zip(market.underlyings.name, market.underlyings.spot, strict=True)
+        },
+    }
+
+
+def _greeks(found: Exposures, market: Market) -> dict[str, Any]:
+    """Money: delta per 100 % move, gamma what that adds, vega per 1.00 of vol, theta per year."""
+
+    def row(table: Any, *index: int) -> dict[str, float]:
+        return {
+            name: float(column[index]) for name, column in zip(table._fields, table, strict=True)
+        }
+
+    names = market.underlyings.name
+    e = market.expiries
+    label = {int(i): name for i, name in zip(market.underlyings.id, names, strict=True)}
+    return {
+        "by_underlying": {name: row(found.by_underlying, u) for u, name in enumerate(names)},
+        "by_expiry": {
+            f"{label[int(e.underlying[i])]} {utc(int(e.time[i]))}": row(found.by_expiry, i)
+            for i in range(e.time.size)
+        },
+        "total": row(found.total),
+    }
+
+
+def margins_report(
+    margins: dict[str, Assessment], skipped: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Totals of the book and every account under each rulebook."""
+    report: dict[str, dict[str, Any]] = {}
+    for name, a in margins.items():
+        report[name] = {
+            "equity": float(a.equity.sum()),
+            "initial": float(a.initial.sum()),
+            "maintenance": float(a.maintenance.sum()),
+            "below_initial": int((a.equity < a.initial).sum()),
+            "below_maintenance": int(a.flagged.sum()),
+            "accounts": [
+                {
+                    "account": int(account),
+                    "equity": float(a.equity[i]),
+                    "initial": float(a.initial[i]),
+                    "maintenance": float(a.maintenance[i]),
+                    "core": float(a.risk[i]),
+                    "binding_up": a.binding_up[i].tolist(),
+                    "binding_down": a.binding_down[i].tolist(),
+                }
+                for i, account in enumerate(a.accounts)
+            ],
+        }
+    return report | {name: {"skipped": why} for name, why in skipped.items()}
+
+
+def tail_figures(
+    book: Book,
+    market: Market,
+    entry: MarketEntry,
+    level: float,
+    horizon: int,
+    scenarios: int,
+    seed: int,
+) -> tuple[list[dict[str, Any]], Any]:
+    """VaR and ES of the whole book by every method, and the simulated losses."""
+    from sim.reference.aggregation import exposures
+    from sim.reference.book import YEAR
+    from sim.reference.covariance import least_eigenvalue
+    from sim.reference.horizon import horizon_losses, simulate_shocks
+    from sim.reference.parametric import delta_gamma, delta_normal
+    from sim.reference.risk_measures import tail_risk
+
+    vols = []
+    for name, underlying in entry.underlyings.items():
+        vol = underlying.realised_vol or underlying.vol
+        if vol is None:
+            raise InputError(f"market.underlyings.{name}: VaR needs its vol or realised_vol")
+        vols.append(vol)
+    corr = entry.correlations()
+    if least_eigenvalue(corr) < -1e-12:
+        raise InputError("market.correlation: not a correlation matrix (not positive semidefinite)")
+    whole = book.merged()
+    total = exposures(whole, market).by_underlying
+    years = horizon / YEAR
+    deviations = np.array(vols) * np.sqrt(years)
+    covariance = corr * np.outer(deviations, deviations)
+    theta = float(total.theta.sum()) * years
+    gamma = np.diag(total.dollar_gamma)
+    found = [
+        delta_normal(total.dollar_delta, covariance, level)[0],
+        delta_normal(total.dollar_delta, covariance, level, dof=4.0)[0],
+        delta_gamma(total.dollar_delta, gamma, covariance, level, theta, "cornish_fisher"),
+        delta_gamma(total.dollar_delta, gamma, covariance, level, theta),
+    ]
+    shocks = simulate_shocks(vols, corr, horizon, scenarios, np.random.default_rng(seed))
+    losses = horizon_losses(whole, market, shocks)[0]
+    rows = [_tail(x) for x in found]
+    for method in ("historical", "normal", "student_t", "cornish_fisher"):
+        try:
+            rows.append(_tail(tail_risk(losses, level, method), _SIMULATED[method]))
+        except InputError as error:
+            rows.append({"method": _SIMULATED[method], "skipped": str(error)})
+    return rows, losses
+
+
+_SIMULATED = {
+    "historical": "Monte Carlo, full revaluation",
+    "normal": "Monte Carlo, normal fit",
+    "student_t": "Monte Carlo, Student t fit",
+    "cornish_fisher": "Monte Carlo, Cornish-Fisher",
+}
+
+
+def _tail(measured: Any, name: str | None = None) -> dict[str, Any]:
+    error = measured.es_standard_error
+    return {
+        "method": name or measured.method,
+        "value_at_risk": measured.value_at_risk,
+        "expected_shortfall": measured.expected_shortfall,
+        "es_standard_error": None if error != error else error,
+        "note": measured.note,
+    }
+
+
+def _concentration(book: Book, found: Exposures, market: Market) -> dict[str, Any]:
+    from sim.reference.aggregation import concentration
+
+    def row(amounts: Any, labels: Sequence[Any]) -> dict[str, Any]:
+        c = concentration(amounts)
+        return {
+            "herfindahl": c.herfindahl,
+            "effective": c.effective,
+            "largest": str(labels[c.largest]),
+            "largest_share": float(c.shares[c.largest]),
+        }
+
+    names = list(market.underlyings.name)
+    ids = book.accounts.tolist()
+    return {
+        "dollar delta by underlying": row(found.by_underlying.dollar_delta, names),
+        "dollar delta by account": row(found.by_account.dollar_delta, ids),
+        "vega by underlying": row(found.by_underlying.vega, names),
+        "vega by account": row(found.by_account.vega, ids),
+    }
+
+
+def _hedge(
+    book: Book,
+    market: Market,
+    found: Exposures,
+    delta_limit: float | None,
+    gamma_limit: float | None,
+    vega_limit: float | None,
+) -> Hedge:
+    """Suggest a hedge inside limits in the units of people: gamma per 1 %, vega per point."""
+    from sim.reference.hedge import suggest_hedge
+
+    delta = np.abs(found.by_underlying.dollar_delta)
+    return suggest_hedge(
+        book,
+        market,
+        delta.sum() / (10 * delta.size) if delta_limit is None else delta_limit,
+        np.inf if gamma_limit is None else gamma_limit * 100,
+        np.inf if vega_limit is None else vega_limit * 100,
+    )
+
+
+def _hedge_report(hedge: Hedge, market: Market) -> dict[str, Any]:
+    from sim.reference.book import KIND_NAMES, PERP
+
+    offered, solution = hedge.instruments, hedge.solution
+    names = dict(zip(market.underlyings.id.tolist(), market.underlyings.name, strict=True))
+    trades = []
+    for i in np.flatnonzero(solution.trades):
+        kind = int(offered.kind[i])
+        trades.append(
+            {
+                "underlying": names[int(offered.underlying[i])],
+                "kind": KIND_NAMES[kind],
+                "expiry": None if kind == PERP else utc(int(offered.expiry[i])),
+                "strike": None if kind == PERP else float(offered.strike[i]),
+                "size": float(solution.trades[i]),
+            }
+        )
+    residual = solution.residual.reshape(-1, 3)
+    return {
+        "trades": trades,
+        "cost": solution.cost,
+        "within_limits": solution.within_limits,
+        "left": {
+            name: dict(zip(("dollar_delta", "dollar_gamma", "vega"), row.tolist(), strict=True))
+            for name, row in zip(market.underlyings.name, residual, strict=True)
+        },
+    }
+
+
+def _show(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True, highlight=False)
+
+    def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        shown = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for i, name in enumerate(columns):
+            shown.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+        for row in rows:
+            shown.add_row(*row)
+        console.print(shown)
+        console.print()
+
+    accounts, greeks = report["accounts"], report["greeks"]
+    spots = ", ".join(f"{name} {spot:,.6g}" for name, spot in accounts["underlyings"].items())
+    console.print(
+        f"{report['book']}: {accounts['count']} accounts, {accounts['positions']} positions at "
+        f"{report['time']} ({spots})\n"
+    )
+    table(
+        "Greeks",
+        ("", "value", "dollar delta", "gamma per 1 %", "vega per point", "theta per day"),
+        [
+            (
+                name,
+                money(g["value"]),
+                money(g["dollar_delta"]),
+                money(g["dollar_gamma"] / 100),
+                money(g["vega"] / 100),
+                money(g["theta"] / 365),
+            )
+            for name, g in [
+                *greeks["by_underlying"].items(),
+                *greeks["by_expiry"].items(),
+                ("total", greeks["total"]),
+            ]
+        ],
+    )
+    table(
+        "Margin, sum over accounts",
+        ("rulebook", "equity", "initial", "maintenance", "below initial", "below maintenance"),
+        [
+            (
+                name,
+                money(m["equity"]),
+                money(m["initial"]),
+                money(m["maintenance"]),
+                str(m["below_initial"]),
+                str(m["below_maintenance"]),
+            )
+            for name, m in report["margin"].items()
+            if "skipped" not in m
+        ],
+    )
+    for name, m in report["margin"].items():
+        if "skipped" in m:
+            console.print(f"{name}: left out, {m['skipped']}")
+    if 1 < accounts["count"] <= _ACCOUNTS_SHOWN:
+        _show_accounts(report, table)
+    risk = report["risk"]
+    table(
+        f"Loss of the whole book over {duration(risk['horizon_seconds'])} at "
+        f"{percent(risk['level'], 1)}",
+        ("method", "VaR", "ES", "error of ES"),
+        [
+            (
+                row["method"],
+                money(row["value_at_risk"]),
+                money(row["expected_shortfall"]),
+                "" if not row["es_standard_error"] else f"± {money(row['es_standard_error'])}",
+            )
+            for row in risk["methods"]
+            if "skipped" not in row
+        ],
+    )
+    for row in risk["methods"]:
+        if row.get("note") or "skipped" in row:
+            console.print(f"  {row['method']}: {row.get('note') or row['skipped']}", style="dim")
+    console.print()
+    table(
+        "Concentration",
+        ("of", "Herfindahl", "effective number", "largest", "share"),
+        [
+            (
+                name,
+                f"{c['herfindahl']:.3f}",
+                f"{c['effective']:.2f}",
+                c["largest"],
+                percent(c["largest_share"]),
+            )
+            for name, c in report["concentration"].items()
+        ],
+    )
+    hedge = report["hedge"]
+    held = "inside the limits" if hedge["within_limits"] else "as close to the limits as possible"
+    table(
+        f"Hedge of the whole book: {held}, at a cost of {money(hedge['cost'])}",
+        ("trade", "size"),
+        [
+            (
+                " ".join(
+                    str(x)
+                    for x in (t["underlying"], t["kind"], t["expiry"], t["strike"])
+                    if x is not None
+                ),
+                f"{t['size']:+,.6g}",
+            )
+            for t in hedge["trades"]
+        ]
+        or [("none is needed", "")],
+    )
+
+
+def _show_accounts(report: dict[str, Any], table: Any) -> None:
+    """Print excess over maintenance, one row an account, one column a rulebook."""
+    done = {name: m for name, m in report["margin"].items() if "skipped" not in m}
+    rows = []
+    for i in range(report["accounts"]["count"]):
+        each = [m["accounts"][i] for m in done.values()]
+        rows.append(
+            (str(each[0]["account"]), *(money(a["equity"] - a["maintenance"]) for a in each))
+        )
+    if done:
+        table("Equity less maintenance", ("account", *done), rows)
+
+
+def _draw(
+    path: Path,
+    book: Book,
+    market: Market,
+    margins: dict[str, Assessment],
+    losses: Any,
+    level: float,
+) -> None:
+    """Draw value against spot, the simulated losses, and margin by rulebook."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    from sim.reference.horizon import Shocks, horizon_losses
+    from sim.reference.risk_measures import tail_risk
+
+    moves = np.linspace(0.5, 1.5, 101)
+    grid = np.repeat(moves[:, None], market.underlyings.id.size, axis=1)
+    figure, axes = plt.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
+    for vol, label in ((1.0, "vol unchanged"), (1.5, "vol × 1.5"), (0.7, "vol × 0.7")):
+        shocks = Shocks(grid, np.full_like(grid, vol), 0.0)
+        profit = -horizon_losses(book.merged(), market, shocks)[0]
+        axes[0].plot(100 * (moves - 1), profit, label=label)
+    axes[0].set(title="Profit of the book", xlabel="move of all spots, %")
+    axes[0].axhline(0, color="grey", linewidth=0.5)
+    axes[0].legend()
+    measured = tail_risk(losses, level)
+    axes[1].hist(losses, bins=120, color="steelblue")
+    axes[1].set_yscale("log")
+    axes[1].axvline(measured.value_at_risk, color="darkorange", label="VaR")
+    axes[1].axvline(measured.expected_shortfall, color="firebrick", label="ES")
+    axes[1].set(title="Simulated losses", xlabel="loss")
+    axes[1].legend()
+    names = list(margins)
+    at = np.arange(len(names))
+    axes[2].barh(at - 0.2, [margins[n].initial.sum() for n in names], 0.4, label="initial")
+    axes[2].barh(at + 0.2, [margins[n].maintenance.sum() for n in names], 0.4, label="maintenance")
+    axes[2].set_yticks(at, names)
+    axes[2].set(title="Requirement, sum over accounts")
+    axes[2].legend()
+    figure.savefig(path)
+    plt.close(figure)
