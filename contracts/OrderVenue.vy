@@ -154,6 +154,9 @@ def digest(order: Order) -> bytes32:
 @external
 @view
 def domain_separator() -> bytes32:
+    """
+    @notice EIP-712 domain of this venue on this chain.
+    """
     return self._domain()
 
 
