@@ -97,8 +97,12 @@ def override(document: Document, text: str) -> None:
         resolved.append(key)
         if i == len(path) - 1:
             place[key] = new.data
+        elif isinstance(place, dict) and key not in place:
+            document.marks[tuple(resolved)] = Mark("--set")
+            place[key] = {}
+            place = place[key]
         else:
-            place = place.setdefault(key, {}) if isinstance(place, dict) else place[key]
+            place = place[key]
     _remark(document, new, tuple(resolved), ())
 
 
