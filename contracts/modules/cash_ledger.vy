@@ -340,10 +340,14 @@ def _borrow_index() -> uint256:
     if elapsed == 0 or debt == 0:
         return index
     curve: IRegistry.Interest = staticcall REGISTRY.interest()
-    utilisation: uint256 = min(WAD, debt * WAD // max(self._totals & MASK_128, 1))
-    rate: uint256 = curve.base + curve.slope * min(utilisation, curve.kink) // curve.kink
+    utilisation: uint256 = min(
+        WAD, self._ceil_div(debt * WAD, max(self._totals & MASK_128, 1))
+    )
+    rate: uint256 = curve.base + self._ceil_div(
+        curve.slope * min(utilisation, curve.kink), curve.kink
+    )
     if utilisation > curve.kink:
-        rate += curve.steep * (utilisation - curve.kink) // (WAD - curve.kink)
+        rate += self._ceil_div(curve.steep * (utilisation - curve.kink), WAD - curve.kink)
     return index + self._ceil_div(index * rate * elapsed, WAD * YEAR)
 
 
