@@ -381,6 +381,11 @@ class ShortfallTest(float):
         self._count = exceptions if given else None
         return self
 
+    def __reduce__(self) -> tuple[type[ShortfallTest], tuple[object, ...]]:
+        given = self._count is not None
+        values = float(self), self.exceptions, self.observations, self.level, self.dof, given
+        return ShortfallTest, values
+
     @property
     def statistic(self) -> float:
         """The value as a plain float; nan for Z1 without exceptions."""

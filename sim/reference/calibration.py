@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import chdtrc, gammaln, logsumexp, ndtr, xlogy
 
-from sim.errors import EnvironmentFault, InputError
+from sim.errors import EnvironmentFault, InputError, unknown
 from sim.reference.covariance import Garch11
 from sim.reference.dependence import (
     ClaytonCopula,
@@ -34,14 +34,14 @@ from sim.reference.validation import Floats, non_negative, positive, require
 
 LEAST_RETURNS = 30
 _LEAST_FOR_MODELS = 50  # of several parameters
-COPULAS: Mapping[
-    str,
+CopulaFamily = (
     type[GaussianCopula]
     | type[StudentTCopula]
     | type[ClaytonCopula]
     | type[GumbelCopula]
-    | type[FrankCopula],
-] = {
+    | type[FrankCopula]
+)
+COPULAS: Mapping[str, CopulaFamily] = {
     "gaussian": GaussianCopula,
     "student_t": StudentTCopula,
     "clayton": ClaytonCopula,
@@ -503,9 +503,9 @@ def fit_copulas(returns: ArrayLike, families: Sequence[str] = tuple(COPULAS)) ->
     values = table("returns", returns, least=_LEAST_FOR_MODELS)
     if values.shape[1] < 2:
         raise InputError("returns: one column, a copula needs at least two")
-    unknown = [name for name in families if name not in COPULAS]
-    if unknown:
-        raise InputError(f"family {unknown[0]!r}: allowed are {', '.join(COPULAS)}")
+    for name in families:
+        if name not in COPULAS:
+            raise unknown("copula family", name, COPULAS)
     points = pseudo_observations(values)
     fits = []
     for name in families:
@@ -574,7 +574,7 @@ def copula_p_value(
     """
     values = table("returns", returns, least=_LEAST_FOR_MODELS, columns=2)
     if family not in COPULAS:
-        raise InputError(f"family {family!r}: allowed are {', '.join(COPULAS)}")
+        raise unknown("copula family", family, COPULAS)
     fitted = COPULAS[family].fit(pseudo_observations(values))
     observed = copula_distance(fitted, values)
     larger = 0

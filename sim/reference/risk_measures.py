@@ -225,22 +225,27 @@ def _integrated_quantile(ordered: Floats, level: float, estimator: str) -> float
 
 def _student(sample: Floats, level: float) -> TailRisk:
     fitted, likelihood = fit_student_t(sample)
-    measures = {}
-    for name in ("value_at_risk", "expected_shortfall"):
-        value = getattr(fitted, name)(level)
-        slopes = np.empty(3)
-        for i, (key, step) in enumerate(
-            (("location", fitted.scale), ("scale", fitted.scale), ("dof", fitted.dof))
-        ):
-            moved = {key: getattr(fitted, key) + 1e-4 * step}
-            shifted = StudentT(
-                **{"dof": fitted.dof, "location": fitted.location, "scale": fitted.scale, **moved}
-            )
-            slopes[i] = (getattr(shifted, name)(level) - value) / (1e-4 * step)
-        measures[name] = value, float(np.sqrt(slopes @ likelihood.covariance @ slopes))
-    (var, var_error), (es, es_error) = measures.values()
-    note = f"Student t with {fitted.dof:.3g} degrees of freedom"
-    return TailRisk(level, var, es, "student_t", var_error, es_error, note)
+
+    def measures(parameters: Floats) -> Floats:
+        location, scale, dof = parameters.tolist()
+        moved = StudentT(dof, location, scale)
+        return np.array([moved.value_at_risk(level), moved.expected_shortfall(level)])
+
+    at = likelihood.estimate
+    here = measures(at)
+    steps = 1e-4 * np.array([fitted.scale, fitted.scale, fitted.dof])
+    slopes = np.array([(measures(at + step) - here) / step.sum() for step in np.diag(steps)])
+    known = np.nan_to_num(likelihood.covariance)  # dof at the end of its range: taken as given
+    errors = np.sqrt(np.einsum("ai,ab,bi->i", slopes, known, slopes))
+    return TailRisk(
+        level,
+        float(here[0]),
+        float(here[1]),
+        "student_t",
+        float(errors[0]),
+        float(errors[1]),
+        f"Student t with {fitted.dof:.3g} degrees of freedom",
+    )
 
 
 def normal_tail(

@@ -56,11 +56,13 @@ def varying(name: str, columns: Floats) -> None:
 
 def one_number(name: str, value: float, least: float, most: float = np.inf) -> float:
     """Return a float strictly between `least` and `most`."""
-    number = float(finite(name, value))
+    number = finite(name, value)
+    if number.ndim != 0:
+        raise InputError(f"{name}: shape {number.shape}, expected one number")
     if not least < number < most:
-        above = f"numbers above {least:g}" if np.isneginf(-most) else f"({least:g}, {most:g})"
-        raise InputError(f"{name} = {number:g}: allowed are {above}")
-    return number
+        bound = f"above {least:g}" if most == np.inf else f"between {least:g} and {most:g}"
+        raise InputError(f"{name} = {number:g}: allowed are numbers {bound}")
+    return float(number)
 
 
 def symmetric(name: str, value: ArrayLike) -> Floats:

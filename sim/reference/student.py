@@ -110,7 +110,7 @@ def fit_student_t(sample: ArrayLike) -> tuple[StudentT, MaximumLikelihood]:
     varying("sample", values)
     centre = float(np.median(values))
     low, high = np.quantile(values, [0.25, 0.75])
-    spread = float(high - low) / 1.35 or float(values.std())
+    spread = float(high - low) / 1.35 or float(np.abs(values - centre).mean())
     scaled = (values - centre) / spread
 
     def log_likelihood(parameters: Floats) -> float:
@@ -119,8 +119,9 @@ def fit_student_t(sample: ArrayLike) -> tuple[StudentT, MaximumLikelihood]:
         residuals = (scaled - location) * np.exp(-log_scale)
         return float(log_density(residuals, dof).sum() - scaled.size * log_scale)
 
-    # 1/dof rather than dof: the likelihood is nearly quadratic in it, up to the normal at 0.
-    bounds = [(-10.0, 10.0), (-10.0, 10.0), (1 / MOST_DOF, 1 / LEAST_DOF)]
+    # 1/dof rather than dof: the likelihood is nearly quadratic in it, up to the normal at 0. The
+    # scale is kept from collapsing on repeated values, where the likelihood has no bound.
+    bounds = [(-10.0, 10.0), (np.log(0.05), 10.0), (1 / MOST_DOF, 1 / LEAST_DOF)]
     found = maximise(log_likelihood, [(0.0, 0.0, 0.2)], bounds, values.size)
     location, log_scale, inverse = found.estimate
     fitted = StudentT(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -198,6 +199,8 @@ def test_z2_by_hand() -> None:
     assert z1 == pytest.approx(1 - (3 / 4 + 6 / 4) / 2)
     varying = acerbi_szekely_z2(losses, [2.0] * 10, np.linspace(4, 5, 10), 0.9)
     assert varying > z2
+    copied = pickle.loads(pickle.dumps(z2))
+    assert (copied, copied.p_value) == (z2, z2.p_value)
 
 
 def test_no_exceptions() -> None:

@@ -216,7 +216,7 @@ def test_log_returns() -> None:
         (lambda: fit_merton([0.0, np.nan] * 100, DAY), r"returns\[1\] = nan"),
         (lambda: fit_garch([0.1, 0.2] * 10), "at least 50"),
         (lambda: fit_copulas(np.random.default_rng(0).random((60, 1))), "one column"),
-        (lambda: fit_copulas(np.random.default_rng(0).random((60, 2)), ["t"]), "family 't'"),
+        (lambda: fit_copulas(np.random.default_rng(0).random((60, 2)), ["t"]), "copula family 't'"),
         (lambda: MertonReturns(DAY, 0.0, -0.1, 0.0, 0.0, 0.0), "volatility"),
     ],
 )

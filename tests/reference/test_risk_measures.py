@@ -174,6 +174,15 @@ def test_student_fit_is_that_of_scipy() -> None:
     assert likelihood.log_likelihood >= stats.t.logpdf(sample, dof, location, scale).sum() - 1e-6
 
 
+def test_student_fit_survives_repeated_values() -> None:
+    rng = np.random.default_rng(12)
+    sample = np.where(rng.random(400) < 0.7, 0.0, rng.standard_normal(400))
+    fitted, likelihood = fit_student_t(sample)
+    assert fitted.scale > 0.01
+    assert np.isfinite(likelihood.log_likelihood)
+    assert expected_shortfall(sample, 0.99, "student_t") > 1
+
+
 def test_student_needs_enough_moments() -> None:
     with pytest.raises(InputError, match="dof"):
         StudentT.with_deviation(2.0)
