@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -213,7 +213,7 @@ def _read(entry: Path) -> Artifact | None:
         stored["bytecode"] = bytes.fromhex(stored["bytecode"])
         stored["selectors"] = {k: bytes.fromhex(v) for k, v in stored["selectors"].items()}
         return Artifact(**stored)
-    except FileNotFoundError:
+    except OSError:
         return None
     except (ValueError, KeyError, TypeError):
         return None  # damaged: compiled again and replaced
@@ -228,16 +228,19 @@ def _write(entry: Path, built: Artifact) -> None:
         "layout": built.layout,
         "selectors": {k: v.hex() for k, v in built.selectors.items()},
     }
+    part = entry.with_suffix(f".{os.getpid()}.tmp")
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=entry.parent, suffix=".tmp", delete=False) as file:
-            file.write(orjson.dumps(stored))
-        os.replace(file.name, entry)
+        part.write_bytes(orjson.dumps(stored))
+        part.replace(entry)
     except OSError:
-        return  # a cache that cannot be written costs time, nothing else
+        # A cache that cannot be written costs time, nothing else.
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def main(contracts: Sequence[str]) -> None:
+    """Compile into the cache: what `_compile_apart` starts."""
     for contract in contracts:
         artifact(Path(contract))
 
