@@ -595,7 +595,7 @@ class AssetCalibration:
     volatility, student, garch, jumps
         The fits.
     shortfalls : dict of str to float
-        99 % expected shortfall of the log return over one interval, by model.
+        Expected shortfall of the log return over one interval, by model, at the level asked for.
     warnings : tuple of str
         The model-risk statement.
     """
