@@ -58,7 +58,8 @@ def show(run: Run, console: Console) -> None:
     rows.append(
         (
             "chain vs reference",
-            f"{summary['verified']:,} accounts verified, {summary['decision_flips']} decision flips, "
+            f"{summary['verified']:,} accounts verified, "
+            f"{summary['decision_flips']} decision flips, "
             f"largest error {summary['largest_error']:.2g} of the budget, greeks "
             f"{summary['largest_greek_error']:.1g} relative",
         )
