@@ -259,17 +259,25 @@ def _on_forward(
     )
 
 
-def forward_values(f: Floats, k: Floats, t: Floats, v: Floats, call: Floats) -> Floats:
-    """Undiscounted prices alone, of valid float64 arrays that broadcast; `call` is 1 or 0."""
-    f, k, t, v, call = broadcast(forward=f, strike=k, years=t, vol=v, is_call=call)
-    if f.size < WORTHWHILE:
-        return _on_forward(f, k, t, v, call, np.ones(())).price
+def forward_values(
+    forward: ArrayLike, strike: ArrayLike, years: ArrayLike, vol: ArrayLike, is_call: ArrayLike
+) -> Floats:
+    """Undiscounted prices alone, of valid numbers that broadcast."""
+    inputs = broadcast(
+        forward=floats("forward", forward),
+        strike=floats("strike", strike),
+        years=floats("years", years),
+        vol=floats("vol", vol),
+        is_call=floats("is_call", is_call),
+    )
+    if inputs[0].size < WORTHWHILE:
+        return _on_forward(*inputs, np.ones(())).price
     from sim.reference import fast
 
-    values = fast.forward_values(f, k, t, v, call)
+    values = fast.forward_values(*inputs)
     odd = np.isnan(values)
     if odd.any():
-        values[odd] = _on_forward(f[odd], k[odd], t[odd], v[odd], call[odd], np.ones(())).price
+        values[odd] = _on_forward(*(array[odd] for array in inputs), np.ones(())).price
     return values
 
 

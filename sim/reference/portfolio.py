@@ -7,10 +7,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sim.reference.black import Greeks, black76, log_ratio
+from sim.errors import InputError
+from sim.reference.black import Greeks, black76, forward_values, log_ratio
 from sim.reference.book import CALL, PERP, YEAR, Book, Market, locate
 from sim.reference.svi import total_variance
-from sim.reference.validation import Bools, Floats, Ints, require
+from sim.reference.validation import Bools, Floats, Ints, broadcast, positive, require
 
 
 def sums(index: Ints, values: ArrayLike, length: int) -> Floats:
@@ -200,3 +201,63 @@ class Portfolio:
         burdened = (book.size < 0) | ((book.kind == PERP) & (book.size != 0))
         count = sums(self.row, burdened, self.accounts)
         return np.asarray((count == 0) & (book.cash + book.unsettled >= 0))
+
+    def options_in(self, spot: ArrayLike, vol: ArrayLike = 1.0) -> Floats:
+        """Undiscounted value of all options together in n scenarios, by full revaluation.
+
+        Parameters
+        ----------
+        spot, vol : (n, u)
+            What multiplies the spot (the variable part of every forward) and the vols of each
+            underlying, above 0; `vol` broadcasts.
+
+        Returns
+        -------
+        (n,)
+
+        Raises
+        ------
+        InputError
+            For a multiplier that is not allowed, or the wrong number of underlyings.
+        """
+        x, v = broadcast(spot=positive("spot", spot), vol=positive("vol", vol))
+        if x.ndim != 2 or x.shape[1] != self.underlyings:
+            raise InputError(f"spot: shape {x.shape}, expected (scenarios, {self.underlyings})")
+        sizes = sums(self.series, self.size, self.series_strike.size)
+        puts = sizes * (1 - self.series_is_call)
+        e = self.market.expiries
+        at = self.series_expiry
+        fixed, moving = np.asarray(e.forward_fixed)[at], np.asarray(e.forward_variable)[at]
+        underlying = np.searchsorted(self.market.underlyings.id, np.asarray(e.underlying)[at])
+        deviation = self.series_vol * np.sqrt(self.series_years)
+
+        # The kernel takes what moves as a whole and has time value in every scenario.
+        low, high = (
+            (v.min(axis=0), v.max(axis=0)) if v.shape[0] else (np.ones(self.underlyings),) * 2
+        )
+        plain = (fixed == 0) & (self.series_strike > 0)
+        plain &= (deviation * low[underlying] > 1e-9) & (deviation * high[underlying] < 10)
+        total = np.zeros(x.shape[0])
+        if plain.any():
+            from sim.reference import fast  # compiled code takes half a second to load
+
+            total += fast.scenario_values(
+                x.T,
+                v.T,
+                underlying[plain],
+                moving[plain],
+                self.series_strike[plain],
+                deviation[plain],
+                puts[plain],
+                sizes[plain],
+            )
+        for j in np.flatnonzero(~plain):
+            u = underlying[j]
+            total += sizes[j] * forward_values(
+                fixed[j] + moving[j] * x[:, u],
+                self.series_strike[j],
+                self.series_years[j],
+                self.series_vol[j] * v[:, u],
+                self.series_is_call[j],
+            )
+        return total

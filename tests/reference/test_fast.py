@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 from scipy.special import erfcx
 
-from sim.reference import fast
+from sim.errors import InputError
+from sim.reference import black76, fast
 from sim.reference.black import Greeks, _black76, _black_scholes
+from sim.reference.portfolio import Portfolio
+from tests.reference.books import random_book, random_market
 
 
 def test_functions():
@@ -85,3 +88,26 @@ def test_outputs_may_be_given():
     assert given is out
     for a, b in zip(out, fast.black76(*inputs), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_book_in_many_scenarios_is_repriced_in_full():
+    rng = np.random.default_rng(5)
+    market = random_market(rng)
+    p = Portfolio(random_book(rng, market, accounts=8), market)
+    spot, vol = np.exp(rng.normal(0, 0.3, (2, 1500, 3)))
+    got = p.options_in(spot, vol)
+    e = market.expiries
+    u, at = np.asarray(e.underlying)[p.series_expiry], p.series_expiry
+    want = np.zeros(1500)
+    for i in range(0, 1500, 100):
+        forward = e.forward_fixed[at] + e.forward_variable[at] * spot[i][u]
+        vols = p.series_vol * vol[i][u]
+        price = black76(forward, p.series_strike, p.series_years, vols, p.series_is_call).price
+        want[i] = p.size @ price[p.series]
+    scale = np.abs(p.size) @ p.series_strike[p.series]
+    assert np.abs(got[::100] - want[::100]).max() <= 1e-14 * scale
+    np.testing.assert_allclose(p.options_in(np.ones((2, 3))), p.by_expiry(p.greeks.price).sum())
+    with pytest.raises(InputError, match=r"spot: shape \(2, 2\)"):
+        p.options_in(np.ones((2, 2)))
+    with pytest.raises(InputError, match=r"spot\[0, 1\] = 0"):
+        p.options_in([[1, 0, 1]])
