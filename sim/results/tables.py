@@ -74,7 +74,7 @@ TABLES: dict[str, Table] = {
             "One row a block.",
             ("step",),
             (
-                _int("step", "number of the step; 0 is the set-up"),
+                _int("step", "number of the step, from 0"),
                 _int("time", "unix seconds of the block"),
                 _int("block", "block number"),
                 _text("block_hash", "hash of the block on Anvil; empty on other backends"),
@@ -159,7 +159,7 @@ TABLES: dict[str, Table] = {
             "Every transaction, in block order.",
             ("step", "index"),
             (
-                _int("step", "number of the step"),
+                _int("step", "number of the step; -1 is the set-up"),
                 _int("index", "place in the block"),
                 _text("agent", "who sent it"),
                 _text("action", "what it does: oracle, deposit, trade, flag, bid, ..."),
@@ -174,7 +174,7 @@ TABLES: dict[str, Table] = {
             "Every event of the protocol.",
             ("step", "index", "log"),
             (
-                _int("step", "number of the step"),
+                _int("step", "number of the step; -1 is the set-up"),
                 _int("index", "place of the transaction in the block"),
                 _int("log", "place of the event in the block"),
                 _text("contract", "contract that emitted it"),
