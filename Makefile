@@ -40,7 +40,10 @@ mutants: setup
 	python -m tests.mutants
 
 scenarios: setup
-	plimsoll run --library
+	@for name in $$(plimsoll list scenarios --json | \
+		python -c 'import json, sys; print(*json.load(sys.stdin)["scenarios"])'); do \
+		plimsoll --quiet run $$name || broken="$$broken $$name"; \
+	done; [ -z "$$broken" ] || { echo "broken:$$broken"; exit 1; }
 
 clean:
 	rm -rf .venv .build .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
