@@ -167,7 +167,9 @@ def test_any_history_is_pro_rata_and_conserves(history: list[tuple[str, float, i
             assert waiting >= 0
         slack[account] += 1
         seen = cash.check()
-        gain = sum(event.args["amount"] for event in cash.evm.events if event.name == "LeftoverBooked")
+        gain = sum(
+            event.args["amount"] for event in cash.evm.events if event.name == "LeftoverBooked"
+        )
         share[FUND] += gain
         for each in range(1, 6):
             current = cash.book.current(each)
