@@ -252,6 +252,14 @@ class _Titled(_Model):
         """Whether an engine on chain can hold this rulebook."""
         return True
 
+    def as_wad(self) -> dict[str, Any]:
+        """Return the `Rulebook` struct of the engine's interface, in its order."""
+        wad = super().as_wad()
+        return {name: value for name, value in wad.items() if name not in _OFF_CHAIN}
+
+
+_OFF_CHAIN = ("kind", "title", "source", "extension")
+
 
 class ScenarioRulebook(_Titled):
     """Full-revaluation portfolio margin: `IScenarioEngine.Rulebook`."""
@@ -269,14 +277,6 @@ class ScenarioRulebook(_Titled):
     @property
     def on_chain(self) -> bool:
         return self.extension is None
-
-    def as_wad(self) -> dict[str, Any]:
-        """Return the struct `IScenarioEngine.Rulebook`, in its order."""
-        wad = super().as_wad()
-        return {name: wad[name] for name in _CHAIN_FIELDS}
-
-
-_CHAIN_FIELDS = ("scenarios", "vol", "discount", "basis", "charges", "correlation", "factors")
 
 
 class Pair(_Model):
