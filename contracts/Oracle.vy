@@ -145,7 +145,7 @@ MIN_SAMPLES: public(immutable(uint256))     # pushes in a settlement window that
 
 # Spot and mark of an underlying: two points.
 _quotes: HashMap[uint256, uint256]
-# Index in PRICE_UNIT (128 bits, signed), hourly flow in WAD (96, signed), accrued until (32).
+# Index in PRICE_UNIT (112 bits, signed), hourly flow in WAD (112, signed), accrued until (32).
 _funding: HashMap[uint256, uint256]
 _perpetuals: HashMap[uint256, Perpetual]
 # A point; of an asset, its underlying above it.
@@ -509,8 +509,7 @@ def perpetual(underlying: uint256) -> (Perpetual, int256):
     """
     @notice Terms of a perpetual, and the cash that one unit long pays per hour now.
     """
-    flow: int256 = (convert(self._funding[underlying] >> 32 & 2**96 - 1, int256) << 160) >> 160
-    return self._perpetuals[underlying], flow
+    return self._perpetuals[underlying], self._flow(self._funding[underlying])
 
 
 @external
@@ -857,8 +856,8 @@ def _accrue_funding(underlying: uint256, quotes: uint256):
         hourly = min(max(hourly, -cap), cap)
         flow = hourly * spot // convert(WAD, int256)
     self._funding[underlying] = (
-        convert(convert(index // convert(PRICE_UNIT, int256), bytes32), uint256) << 128
-        | (convert(convert(flow, bytes32), uint256) & 2**96 - 1) << 32
+        convert(convert(index // convert(PRICE_UNIT, int256), bytes32), uint256) << 144
+        | (convert(convert(flow, bytes32), uint256) & 2**112 - 1) << 32
         | block.timestamp
     )
     log Accrued(underlying=underlying, index=index, hourly=flow)
@@ -871,10 +870,18 @@ def _funding_index(word: uint256) -> int256:
     @dev WAD, a multiple of 1e-9: rounded toward zero over the time since the last push of the mark.
     """
     unit: int256 = convert(PRICE_UNIT, int256)
-    index: int256 = convert(convert(word, bytes32), int256) >> 128
-    flow: int256 = convert(convert(word << 128, bytes32), int256) >> 160
+    index: int256 = convert(convert(word, bytes32), int256) >> 144
     elapsed: int256 = convert(block.timestamp - (word & MASK_32), int256)
-    return (index + flow * elapsed // (HOUR * unit)) * unit
+    return (index + self._flow(word) * elapsed // (HOUR * unit)) * unit
+
+
+@internal
+@pure
+def _flow(word: uint256) -> int256:
+    """
+    @dev Cash per hour per unit long, WAD.
+    """
+    return convert(convert(word << 112, bytes32), int256) >> 144
 
 
 @internal

@@ -675,6 +675,21 @@ def test_funding_is_capped(desk: Desk, base: int, mark: int) -> None:
     assert desk.oracle.perpetual(ETH)[1] == 3 * base * 1000
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_funding_at_the_edge_of_every_field(desk: Desk, sign: int) -> None:
+    """The highest price, the widest band and the highest cap, for a year."""
+    spot = (2**70 - 1) * 10**9
+    desk.oracle.set_perpetual(ETH, Perpetual(WAD // 2, HOUR, 0, WAD // 10))
+    desk.push(SPOT, spot)
+    desk.push(MARK, spot if sign > 0 else 10**9)
+    desk.push(SPOT, spot - 2**69 * 10**9 if sign > 0 else spot)
+    desk.push(MARK, spot if sign > 0 else 10**9)
+    flow = desk.oracle.perpetual(ETH)[1]
+    assert flow == sign * (2**70 - 1 - (2**69 if sign > 0 else 0)) * 10**9 // 10
+    desk.evm.time += 365 * DAY
+    assert desk.oracle.perp(ETH)[1] == sign * (abs(flow) * 365 * 24 // 10**9 * 10**9)
+
+
 def test_the_funding_index_is_a_multiple_of_its_unit_however_often_it_is_pushed(desk: Desk) -> None:
     desk.push(SPOT, 3000 * WAD)
     for minute in range(20):
