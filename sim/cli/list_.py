@@ -78,4 +78,4 @@ def _agents() -> dict[str, str]:
 def _rulebooks() -> dict[str, str]:
     from sim import rulebooks
 
-    return dict.fromkeys(rulebooks.names(), "")
+    return {name: rulebooks.load(name).title for name in rulebooks.names()}
