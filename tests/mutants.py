@@ -424,11 +424,14 @@ def mutate(folder: Path, mutant: Mutant) -> None:
 
 
 def is_killed(tree: Path, mutant: Mutant) -> bool:
-    """Run a mutant's tests on it, in a copy of the tree."""
-    shutil.rmtree(tree / "contracts")
-    shutil.copytree(ROOT / "contracts", tree / "contracts")
+    """Run a mutant's tests on it in a copy of the tree, and put the file back."""
+    path = tree / "contracts" / mutant.file
+    source = path.read_text()
     mutate(tree / "contracts", mutant)
-    return not _passes(tree, mutant.tests)
+    try:
+        return not _passes(tree, mutant.tests)
+    finally:
+        path.write_text(source)
 
 
 def _passes(tree: Path, tests: str) -> bool:
