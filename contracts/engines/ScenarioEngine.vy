@@ -16,6 +16,7 @@ from interfaces import IScenarioEngine
 from interfaces import IScenarioKernel
 from interfaces import IScenarioRules
 from modules import charges
+from modules import correlation
 from modules import ownable
 from modules import scenario_rules
 from modules import versions
@@ -35,7 +36,6 @@ exports: (
 )
 
 
-WAD: constant(uint256) = 10 ** 18
 
 KERNEL: public(immutable(IScenarioKernel))
 RULES: public(immutable(IScenarioRules))
@@ -84,10 +84,12 @@ def check(
     @return Equity and requirement in WAD of quote.
     """
     assert kind == IRiskEngine.Kind.INITIAL or kind == IRiskEngine.Kind.MAINTENANCE, "engine: kind"
-    a: IRiskEngine.Assessment = self._assess(
-        book, market, rulebook, IScenarioKernel.Grid.FULL, [], False
-    )
-    return a.equity, a.initial if kind == IRiskEngine.Kind.INITIAL else a.maintenance
+    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.BOUND, [])
+    requirement: uint256 = f.initial if kind == IRiskEngine.Kind.INITIAL else f.maintenance
+    if f.equity < convert(requirement, int256):
+        f = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
+        requirement = f.initial if kind == IRiskEngine.Kind.INITIAL else f.maintenance
+    return f.equity, requirement
 
 
 @external
@@ -102,10 +104,8 @@ def margins(
     @param rulebook Number of the rulebook.
     @return Equity, initial and maintenance margin in WAD of quote.
     """
-    a: IRiskEngine.Assessment = self._assess(
-        book, market, rulebook, IScenarioKernel.Grid.FULL, [], False
-    )
-    return a.equity, a.initial, a.maintenance
+    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
+    return f.equity, f.initial, f.maintenance
 
 
 @external
@@ -126,10 +126,10 @@ def prove(
     @return Equity and lower bound in WAD of quote.
     """
     assert len(scenarios) == len(market.underlyings), "engine: one scenario per underlying"
-    a: IRiskEngine.Assessment = self._assess(
-        book, market, rulebook, IScenarioKernel.Grid.NAMED, scenarios, False
+    f: charges.Figures = self._evaluate(
+        book, market, rulebook, IScenarioKernel.Grid.NAMED, scenarios
     )
-    return a.equity, a.maintenance
+    return f.equity, f.maintenance
 
 
 @external
@@ -145,36 +145,33 @@ def assess(
     @param rulebook Number of the rulebook.
     @return The figures.
     """
-    return self._assess(book, market, rulebook, IScenarioKernel.Grid.FULL, [], True)
-
-
-@internal
-@view
-def _assess(
-    book: IRiskEngine.Book,
-    market: IOracle.Market,
-    rulebook: uint256,
-    grid: IScenarioKernel.Grid,
-    named: DynArray[uint256, 8],
-    detail: bool,
-) -> IRiskEngine.Assessment:
-    """
-    @notice The assessment, its margins blended during a ramp.
-    """
+    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
+    a: IRiskEngine.Assessment = charges._describe(f)
     place: address = empty(address)
     old: address = empty(address)
     share: uint256 = 0
     place, old, share = versions._at(rulebook, market.time)
-    a: IRiskEngine.Assessment = empty(IRiskEngine.Assessment)
-    if old != empty(address):
-        a = self._evaluate(book, market, old, grid, named, False)
-    initial: uint256 = a.initial
-    maintenance: uint256 = a.maintenance
-    a = self._evaluate(book, market, place, grid, named, detail)
-    if old != empty(address):
-        a.initial = versions._blend(a.initial, initial, share)
-        a.maintenance = versions._blend(a.maintenance, maintenance, share)
+    linear: DynArray[IScenarioKernel.Linear, 8] = []
+    f, linear = charges._collateral(
+        0, book.holdings, market.stable, market.underlyings, market.assets, self._rules(place)
+    )
+    d: IScenarioKernel.Detail = staticcall KERNEL.detail(book.positions, market, linear, place)
+    a.greeks = d.greeks
+    a.expiry_value = d.expiry_value
+    a.scenario_pnl = d.scenario_pnl
+    for o: IScenarioKernel.Outcome in d.outcomes:
+        a.loss_up.append(o.up)
+        a.loss_down.append(o.down)
+        a.basis.append(o.basis)
+        a.binding_up.append(o.binding_up)
+        a.binding_down.append(o.binding_down)
     return a
+
+
+@internal
+@view
+def _rules(place: address) -> charges.Rules:
+    return abi_decode(slice(place.code, 1, charges.RULES_BYTES), charges.Rules)
 
 
 @internal
@@ -182,120 +179,87 @@ def _assess(
 def _evaluate(
     book: IRiskEngine.Book,
     market: IOracle.Market,
-    place: address,
+    rulebook: uint256,
     grid: IScenarioKernel.Grid,
     named: DynArray[uint256, 8],
-    detail: bool,
-) -> IRiskEngine.Assessment:
+) -> charges.Figures:
     """
-    @notice The margin of PROTOCOL 5 under one version of a rulebook.
-    @dev With scenarios named, only these are evaluated and the margins are lower bounds.
+    @notice The margin of PROTOCOL 5; during a ramp the requirements are blended and the other
+            figures are those of the new version.
+    @dev Under Grid.BOUND requirements are upper bounds, under Grid.NAMED lower bounds.
     """
-    rules: charges.Rules = abi_decode(
-        slice(place.code, scenario_rules.CHARGES_START, charges.RULES_BYTES), charges.Rules
-    )
-    collateral: charges.Collateral = charges._collateral(book.holdings, market, rules)
-    a: IRiskEngine.Assessment = empty(IRiskEngine.Assessment)
-    a.charges = collateral.charges
-    a.collateral_value = collateral.worth
-    a.equity = book.cash + book.unsettled
-    long_only: bool = a.equity >= 0
-
-    amounts: uint256[4] = empty(uint256[4])
-    outcomes: DynArray[IScenarioKernel.Outcome, 8] = staticcall KERNEL.revalue(
-        book.positions, market, collateral.linear, place, grid, named
-    )
-    for o: IScenarioKernel.Outcome in outcomes:
-        long_only = long_only and o.long_only
-        a.option_value += o.option_value
-        a.loss_up.append(o.up)
-        a.loss_down.append(o.down)
-        a.basis.append(o.basis)
-        a.binding_up.append(o.binding_up)
-        a.binding_down.append(o.binding_down)
-        a.charges[15] += o.confidence
-        for k: uint256 in range(4):
-            amounts[k] += o.amounts[k]
-    a.equity += convert(a.collateral_value, int256) + a.option_value
-
-    a.risk = self._combine(market.underlyings, a.loss_up, a.loss_down, place)
-    if detail:
-        d: IScenarioKernel.Detail = staticcall KERNEL.detail(
-            book.positions, market, collateral.linear, place
+    place: address = empty(address)
+    old: address = empty(address)
+    share: uint256 = 0
+    place, old, share = versions._at(rulebook, market.time)
+    f: charges.Figures = empty(charges.Figures)
+    initial: uint256 = 0
+    maintenance: uint256 = 0
+    for version: uint256 in range(2):
+        rules_at: address = old if version == 0 else place
+        if rules_at == empty(address):
+            continue
+        initial = f.initial
+        maintenance = f.maintenance
+        rules: charges.Rules = self._rules(rules_at)
+        linear: DynArray[IScenarioKernel.Linear, 8] = []
+        f, linear = charges._collateral(
+            book.cash + book.unsettled,
+            book.holdings,
+            market.stable,
+            market.underlyings,
+            market.assets,
+            rules,
         )
-        a.greeks = d.greeks
-        a.expiry_value = d.expiry_value
-        a.scenario_pnl = d.scenario_pnl
-    return charges._require(a, amounts, rules, market.stable, long_only)
+        outcomes: DynArray[IScenarioKernel.Outcome, 8] = staticcall KERNEL.revalue(
+            book.positions, market, linear, rules_at, grid, named
+        )
+        amounts: uint256[4] = empty(uint256[4])
+        losing: uint256 = 0
+        for o: IScenarioKernel.Outcome in outcomes:
+            f.long_only = f.long_only and o.long_only
+            f.option_value += o.option_value
+            f.charges[charges.CONFIDENCE] += o.confidence
+            for k: uint256 in range(4):
+                amounts[k] += o.amounts[k]
+            worst: uint256 = max(o.up, o.down)
+            f.risk += worst
+            if worst > 0:
+                losing += 1
+        f.equity += f.option_value
+        # The sum of losses bounds R, and is R of one underlying.
+        if losing > 1 and grid != IScenarioKernel.Grid.BOUND:
+            f.risk = self._combine(market.underlyings, outcomes, rules_at)
+        f = charges._require(f, amounts, rules, market.stable)
+    if old != empty(address):
+        f.initial = versions._blend(f.initial, initial, share)
+        f.maintenance = versions._blend(f.maintenance, maintenance, share)
+    return f
 
 
 @internal
 @view
 def _combine(
     underlyings: DynArray[IOracle.Underlying, 8],
-    up: DynArray[uint256, 8],
-    down: DynArray[uint256, 8],
-    place: address,
+    outcomes: DynArray[IScenarioKernel.Outcome, 8],
+    rules_at: address,
 ) -> uint256:
     """
-    @notice R of PROTOCOL 5.6. An underlying that the rulebook does not list adds its loss in full.
+    @notice R of PROTOCOL 5.6.
     """
-    losing: uint256 = 0
-    alone: uint256 = 0
-    for i: uint256 in range(len(up), bound=8):
-        if max(up[i], down[i]) > 0:
-            losing += 1
-            alone += max(up[i], down[i])
-    if losing <= 1:
-        return alone
-
-    m: scenario_rules.Matrices = abi_decode(
-        slice(place.code, scenario_rules.MATRICES_START, scenario_rules.MATRICES_BYTES), scenario_rules.Matrices
+    ids: DynArray[uint256, 8] = []
+    up: DynArray[uint256, 8] = []
+    down: DynArray[uint256, 8] = []
+    for i: uint256 in range(len(outcomes), bound=8):
+        ids.append(underlyings[i].id)
+        up.append(outcomes[i].up)
+        down.append(outcomes[i].down)
+    return correlation._combine(
+        ids,
+        up,
+        down,
+        abi_decode(
+            slice(rules_at.code, scenario_rules.MATRICES_START, scenario_rules.MATRICES_BYTES),
+            correlation.Matrices,
+        ),
     )
-    alone = 0
-    total: uint256 = 0
-    largest: uint256 = 0
-    n: uint256 = 0
-    rows: uint256[8] = empty(uint256[8])
-    ups: uint256[8] = empty(uint256[8])
-    downs: uint256[8] = empty(uint256[8])
-    for i: uint256 in range(len(up), bound=8):
-        worst: uint256 = max(up[i], down[i])
-        row: uint256 = m.size
-        for j: uint256 in range(m.size, bound=8):
-            if m.ids[j] == underlyings[i].id:
-                row = j
-        if row == m.size:
-            alone += worst
-        elif worst > 0:
-            rows[n] = row
-            ups[n] = up[i]
-            downs[n] = down[i]
-            total += worst
-            largest = max(largest, worst)
-            n += 1
-    # Losses are scaled below 2**90 so that the quadratic form fits a signed word.
-    bits: uint256 = 0
-    for _: uint256 in range(166):
-        if largest >> bits < 2 ** 90:
-            break
-        bits += 1
-    square: int256 = 0
-    for vertex: uint256 in range(2 ** n, bound=256):
-        y: int256[8] = empty(int256[8])
-        for j: uint256 in range(n, bound=8):
-            if (vertex >> j) & 1 == 0:
-                y[j] = convert((ups[j] >> bits) + 1, int256)
-            else:
-                y[j] = -convert((downs[j] >> bits) + 1, int256)
-        low: int256 = 0
-        high: int256 = 0
-        for j: uint256 in range(n, bound=8):
-            for k: uint256 in range(n, bound=8):
-                product: int256 = unsafe_mul(y[j], y[k])
-                cell: uint256 = unsafe_add(unsafe_mul(8, rows[j]), rows[k])
-                low = unsafe_add(low, unsafe_mul(product, m.low[cell]))
-                high = unsafe_add(high, unsafe_mul(product, m.high[cell]))
-        square = max(square, max(low, high))
-    root: uint256 = (isqrt(convert(square, uint256) // WAD) + 1) << bits
-    return alone + max(max(charges._up(total, m.floor), largest), min(root, total))

@@ -15,9 +15,11 @@ from interfaces import IRiskEngine
 from interfaces import IScenarioEngine
 from interfaces import IScenarioKernel
 from modules import black76
+from modules import charges
 from modules import fixed_point
 from modules import kernel
 from modules import position
+from modules import pricing
 from modules import scenario_rules
 from modules import svi
 
@@ -30,7 +32,7 @@ struct Result:
     position: uint256           # first position of the next underlying
     expiry: uint256
     expiry_value: DynArray[int256, 64]
-    pnl: DynArray[int256, 40]
+    profits: DynArray[int256, 43]   # by shock
 
 
 WAD: constant(uint256) = 10 ** 18
@@ -39,6 +41,8 @@ NANO: constant(uint256) = 10 ** 9
 SIGNED_NANO: constant(int256) = 10 ** 9
 YEAR: constant(uint256) = 31_536_000
 MONTH: constant(uint256) = 30 * 86_400
+# Underlying, expiry and strike of a position.
+STRIKE_MASK: constant(uint256) = 2 ** 136 - 256
 
 
 @deploy
@@ -68,21 +72,17 @@ def revalue(
     @return For each underlying of the market, losses and amounts.
     """
     loaded: scenario_rules.Rules = self._rules(rules)
+    shocks: DynArray[uint256, 43] = loaded.shocks
+    if grid == IScenarioKernel.Grid.BOUND:
+        shocks = loaded.bounds
     outcomes: DynArray[IScenarioKernel.Outcome, 8] = []
     p: uint256 = 0
     e: uint256 = 0
     for i: uint256 in range(len(market.underlyings), bound=8):
+        if grid == IScenarioKernel.Grid.NAMED:
+            shocks = self._named(loaded.shocks, named[i], loaded.scenarios)
         result: Result = self._underlying(
-            positions,
-            p,
-            market.underlyings[i],
-            market.expiries,
-            e,
-            market.vols,
-            market.time,
-            linear[i],
-            loaded,
-            named[i] if grid == IScenarioKernel.Grid.NAMED else max_value(uint256),
+            positions, p, market.underlyings[i], market, e, linear[i], loaded, shocks
         )
         p = result.position
         e = result.expiry
@@ -100,7 +100,8 @@ def detail(
     rules: address,
 ) -> IScenarioKernel.Detail:
     """
-    @notice Greeks, and the value of each expiry and the profit of each scenario.
+    @notice Losses and charged amounts in full, greeks, the value of each expiry and the profit of
+            each scenario.
     @param positions Position words, sorted.
     @param market The market that they need.
     @param linear For each underlying, the collateral that moves with it.
@@ -112,35 +113,57 @@ def detail(
     p: uint256 = 0
     e: uint256 = 0
     for i: uint256 in range(len(market.underlyings), bound=8):
-        u: IOracle.Underlying = market.underlyings[i]
         d.greeks.append(
-            self._greeks(positions, p, u, market.expiries, market.vols, market.time, linear[i], loaded.discount.use_rate)
+            self._greeks(
+                positions, p, market.underlyings[i], market, linear[i], loaded.discount.use_rate
+            )
         )
         result: Result = self._underlying(
-            positions,
-            p,
-            u,
-            market.expiries,
-            e,
-            market.vols,
-            market.time,
-            linear[i],
-            loaded,
-            max_value(uint256),
+            positions, p, market.underlyings[i], market, e, linear[i], loaded, loaded.shocks
         )
         p = result.position
         e = result.expiry
+        d.outcomes.append(result.outcome)
         for money: int256 in result.expiry_value:
             d.expiry_value.append(money)
-        for money: int256 in result.pnl:
-            d.scenario_pnl.append(money)
+        by_number: int256[40] = empty(int256[40])
+        for s: uint256 in range(len(loaded.shocks), bound=43):
+            if loaded.shocks[s] & kernel.SCENARIO != 0:
+                by_number[(loaded.shocks[s] >> kernel.NUMBER_SHIFT) & 255] = result.profits[s]
+        for s: uint256 in range(loaded.scenarios, bound=40):
+            d.scenario_pnl.append(by_number[s])
     return d
 
 
 @internal
 @view
 def _rules(place: address) -> scenario_rules.Rules:
-    return abi_decode(slice(place.code, 1, scenario_rules.KERNEL_BYTES), scenario_rules.Rules)
+    return abi_decode(
+        slice(place.code, scenario_rules.RULES_START, scenario_rules.RULES_BYTES),
+        scenario_rules.Rules,
+    )
+
+
+@internal
+@pure
+def _named(
+    shocks: DynArray[uint256, 43], number: uint256, count: uint256
+) -> DynArray[uint256, 43]:
+    """
+    @notice The unshocked market and the shocks of one scenario, or of the basis.
+    """
+    chosen: DynArray[uint256, 43] = []
+    for s: uint256 in range(len(shocks), bound=43):
+        shock: uint256 = shocks[s]
+        if number < count:
+            shock = shock & (max_value(uint256) - kernel.BASIS)
+            if (shock >> kernel.NUMBER_SHIFT) & 255 != number:
+                shock = shock & (max_value(uint256) - kernel.SCENARIO)
+        else:
+            shock = shock & (max_value(uint256) - kernel.SCENARIO)
+        if s == 0 or shock & (kernel.SCENARIO | kernel.BASIS) != 0:
+            chosen.append(shock)
+    return chosen
 
 
 @internal
@@ -149,16 +172,14 @@ def _underlying(
     positions: DynArray[uint256, 64],
     first_position: uint256,
     u: IOracle.Underlying,
-    expiries: DynArray[IOracle.Expiry, 64],
+    market: IOracle.Market,
     first_expiry: uint256,
-    vols: DynArray[uint256, 64],
-    time: uint256,
     linear: IScenarioKernel.Linear,
     rules: scenario_rules.Rules,
-    named: uint256,
+    shocks: DynArray[uint256, 43],
 ) -> Result:
     """
-    @notice Losses of one underlying under the scenarios, and the amounts that charges multiply.
+    @notice Losses of one underlying under the shocks, and the amounts that charges multiply.
     """
     r: Result = empty(Result)
     o: IScenarioKernel.Outcome = empty(IScenarioKernel.Outcome)
@@ -166,93 +187,74 @@ def _underlying(
     p: uint256 = first_position
     e: uint256 = first_expiry
     count: uint256 = len(positions)
-
-    # The unshocked market first, then the basis, then the scenarios, or what is named of them.
-    shocks: DynArray[uint256, 44] = [rules.shocks[0]]
-    for s: uint256 in range(1, rules.shock_count, bound=43):
-        word: uint256 = rules.shocks[s]
-        if named < rules.scenarios:
-            if word & scenario_rules.SCENARIO == 0 or (word >> 133) & 63 != named:
-                continue
-        elif named == rules.scenarios and word & scenario_rules.BASIS == 0:
-            continue
-        shocks.append(word)
+    for _: uint256 in shocks:
+        r.profits.append(0)
 
     # Perpetual and collateral are linear in spot.
     perp: int256 = 0
-    if p < count and positions[p] & (2 ** 8 - 1) == position.PERPETUAL and position._underlying(positions[p]) == u.id:
+    confidence: uint256 = min(u.spot_confidence, WAD - linear.doubt)
+    if (
+        p < count
+        and position._kind(positions[p]) == position.PERPETUAL
+        and position._underlying(positions[p]) == u.id
+    ):
         perp = position._size(positions[p])
+        confidence = min(confidence, u.mark_confidence)
         o.long_only = False
         p += 1
-    size: uint256 = convert(abs(perp), uint256)
     slope: int256 = perp * convert(u.mark, int256) // SIGNED_NANO + convert(linear.quote, int256)
     delta: int256 = slope
-    o.amounts[1] = size * u.spot // NANO
+    o.amounts[1] = convert(abs(perp), uint256) * u.spot // NANO
     o.amounts[2] = linear.dollars
-    o.confidence = self._doubt(
-        min(
-            WAD - linear.doubt,
-            min(u.spot_confidence, u.mark_confidence) if perp != 0 else u.spot_confidence,
-        ),
+    o.confidence = charges._doubt(
+        confidence,
         o.amounts[1] + o.amounts[2],
         rules.confidence_threshold,
         rules.confidence_factor,
     )
 
-    pnl: int256[44] = empty(int256[44])
-    options: DynArray[kernel.Option, 64] = []
     for _: uint256 in range(64):
         if p == count or position._underlying(positions[p]) != u.id:
             break
-        key: uint256 = (positions[p] >> 96) & (2 ** 40 - 1)
+        key: uint256 = pricing._key(positions[p])
         for _skip: uint256 in range(64):
-            assert e < len(expiries), "kernel: market lacks an expiry"
-            if expiries[e].terms >> 216 == key:
+            assert e < len(market.expiries), "kernel: market lacks an expiry"
+            if market.expiries[e].terms >> 216 == key:
                 break
             e += 1
-        terms: uint256 = expiries[e].terms
-        surface: uint256 = expiries[e].surface
+        expiry: pricing.Expiry = pricing._read(
+            market.expiries[e].terms, market.expiries[e].surface, market.time
+        )
         e += 1
-        expiry: uint256 = key & (2 ** 32 - 1)
-        seconds: uint256 = expiry - time if expiry > time else 0
-        root: uint256 = black76._root_years(seconds) >> 32
-        series: kernel.Series = self._series(terms, seconds, root, rules.vol)
-        discount: uint256 = 0
-        long_factor: uint256 = 0
-        short_factor: uint256 = 0
-        discount, long_factor, short_factor = self._discounts(terms, seconds, rules.discount)
+        series: kernel.Series = self._series(expiry, rules.vol, rules.discount)
 
         # Options of the expiry; those of one strike (and vol) are folded into one by parity.
-        options = []
-        amount: uint256 = 0
+        options: DynArray[kernel.Option, 64] = []
+        last: kernel.Option = empty(kernel.Option)
+        size: uint256 = 0
         naked: uint256 = 0
         net: int256 = 0
-        last: kernel.Option = empty(kernel.Option)
-        strike: uint256 = max_value(uint256)
-        for _next: uint256 in range(65):
-            word: uint256 = positions[p] if p < count else 0
-            ended: bool = (word >> 96) & (2 ** 40 - 1) != key
-            v: uint256 = last.v
-            if ended or position._strike(word) != strike:
-                if net < 0:
-                    naked += convert(-net, uint256)
-                net = 0
-            if ended:
-                break
+        for _next: uint256 in range(64):
+            word: uint256 = positions[p]
             q: int256 = position._size(word)
-            assert convert(abs(q), uint256) < position.MAX_SIZE, "kernel: size"
-            if position._strike(word) != strike:
-                strike = position._strike(word)
-                assert strike > 0 and strike < position.MAX_STRIKE, "kernel: strike"
-                x: int256 = fixed_point._ln_ratio(series.forward, strike * NANO)
-                v = 0
-                if len(vols) == 0:
-                    v = svi._deviation(surface, -x, seconds) >> 32
-                last = kernel.Option(size=0, strike=strike * NANO, x=x >> 32, v=v)
-            if len(vols) > 0:
-                v = vols[p] * root // WAD
-            amount += convert(abs(q), uint256)
+            units: uint256 = convert(abs(q), uint256)
+            strike: uint256 = position._strike(word)
+            if last.strike != strike * NANO:
+                assert 0 < strike and strike < position.MAX_STRIKE, "kernel: strike"
+                x: int256 = fixed_point._ln_ratio(expiry.forward, strike * NANO)
+                last = kernel.Option(size=0, strike=strike * NANO, x=x >> 32, v=0)
+                if len(market.vols) == 0:
+                    last.v = svi._deviation(expiry.surface, -x, expiry.seconds) >> 32
+            if len(market.vols) > 0:
+                v: uint256 = market.vols[p] * (expiry.root >> 32) // WAD
+                if last.size != 0 and last.v != v:
+                    options.append(last)
+                    last.size = 0
+                last.v = v
+            assert units < position.MAX_SIZE, "kernel: size"
+            size += units
             net += q
+            last.size += q
             if q < 0:
                 o.long_only = False
             if position._kind(word) == position.PUT:
@@ -260,110 +262,81 @@ def _underlying(
                 series.puts_strike += q * convert(strike * NANO, int256)
             else:
                 assert position._kind(word) == position.CALL, "kernel: kind"
-            if last.size != 0 and last.v != v:
-                options.append(last)
-                last.size = 0
-            last.v = v
-            last.size += q
             p += 1
-            if p == count or (positions[p] ^ word) & (2 ** 160 - 256) != 0:
+            after: uint256 = positions[p] if p < count else 0
+            if (after ^ word) & STRIKE_MASK != 0:
                 options.append(last)
+                if net < 0:
+                    naked += convert(-net, uint256)
+                net = 0
+            if pricing._key(after) != key:
+                break
         for option: kernel.Option in options:
             gross: uint256 = convert(abs(option.size), uint256)
             series.gross += gross
             series.gross_strike += gross * option.strike
-
         if rules.concentrated:
             delta += kernel._delta(options, series)
 
-        # Values: down for equity, up where a loss is measured from them.
-        values: DynArray[int256, 44] = kernel._values(options, series, shocks)
-        error: uint256 = 2 * (kernel._error(series, series.forward) + 1)
-        low: int256 = self._discounted(values[0], discount, discount)
-        high: int256 = self._discounted(values[0] + convert(error, int256), discount, discount) + 1
+        low: int256 = 0
+        worst: uint256 = 0
+        low, worst, r.profits = kernel._revalue(options, series, shocks, r.profits)
         r.expiry_value.append(low)
         o.option_value += low
-        worst: int256 = 0
-        for s: uint256 in range(len(shocks), bound=44):
-            word: uint256 = shocks[s]
-            if word & scenario_rules.BASIS != 0:
-                worst = min(worst, self._discounted(values[s], discount, discount) - high)
-            if word & scenario_rules.SCENARIO != 0:
-                pnl[s] += self._discounted(values[s], long_factor, short_factor) - high
-        o.basis += self._up(
-            convert(-worst, uint256), rules.basis_add + rules.basis_time * seconds // YEAR
+        o.basis += charges._up(
+            worst, rules.basis_add + rules.basis_time * expiry.seconds // YEAR
         )
-
         o.amounts[0] += naked * u.spot // NANO
-        o.confidence += self._doubt(
-            min(u.spot_confidence, ((terms >> 184) & (2 ** 32 - 1)) * NANO),
-            amount * u.spot // NANO,
+        o.confidence += charges._doubt(
+            min(u.spot_confidence, expiry.confidence),
+            size * u.spot // NANO,
             rules.confidence_threshold,
             rules.confidence_factor,
         )
 
-    size = convert(abs(delta), uint256)
+    size: uint256 = convert(abs(delta), uint256)
     if size > rules.concentration_threshold:
         o.amounts[3] = size - rules.concentration_threshold
+    o.up, o.down, o.binding_up, o.binding_down, r.profits = kernel._weigh(
+        shocks, r.profits, slope, o.basis, rules.scenarios
+    )
+    r.outcome = o
     r.position = p
     r.expiry = e
-    o.up = o.basis
-    o.down = o.basis
-    o.binding_up = rules.scenarios
-    o.binding_down = rules.scenarios
-    by_number: int256[40] = empty(int256[40])
-    for s: uint256 in range(len(shocks), bound=44):
-        word: uint256 = shocks[s]
-        if word & scenario_rules.SCENARIO == 0:
-            continue
-        spot: int256 = convert(word & (2 ** 64 - 1), int256)
-        weight: int256 = convert((word >> 64) & (2 ** 64 - 1), int256)
-        total: int256 = pnl[s] + self._floor(slope * (spot - SIGNED_WAD))
-        total = self._floor(total * weight)
-        by_number[(word >> 133) & 63] = total
-    for s: uint256 in range(rules.scenarios, bound=40):
-        r.pnl.append(by_number[s])
-    for s: uint256 in range(len(shocks), bound=44):
-        word: uint256 = shocks[s]
-        if word & scenario_rules.SCENARIO == 0:
-            continue
-        number: uint256 = (word >> 133) & 63
-        spot: uint256 = word & (2 ** 64 - 1)
-        if by_number[number] >= 0:
-            continue
-        loss: uint256 = convert(-by_number[number], uint256)
-        if spot >= WAD and (loss > o.up or loss == o.up and number < o.binding_up):
-            o.up = loss
-            o.binding_up = number
-        if spot <= WAD and (loss > o.down or loss == o.down and number < o.binding_down):
-            o.down = loss
-            o.binding_down = number
-    r.outcome = o
     return r
 
 
 @internal
 @pure
 def _series(
-    terms: uint256, seconds: uint256, root: uint256, vol: IScenarioEngine.Vol
+    expiry: pricing.Expiry, vol: IScenarioEngine.Vol, d: IScenarioEngine.Discount
 ) -> kernel.Series:
     """
-    @notice An expiry's forward and vol shocks (PROTOCOL 5.2); `root` is √years in Q64.
+    @notice An expiry's forward, vol shocks (PROTOCOL 5.2) and discounts (PROTOCOL 5.3).
     """
-    moving: uint256 = (terms & (2 ** 72 - 1)) * NANO
-    fixed: uint256 = ((terms >> 72) & (2 ** 72 - 1)) * NANO
-    assert moving + fixed > 0, "kernel: no forward"
-    power: uint256 = vol.short_power if seconds <= MONTH else vol.long_power
+    root: uint256 = expiry.root >> 32
+    power: uint256 = vol.short_power if expiry.seconds <= MONTH else vol.long_power
     # (30 days / max(t, floor))**power, Q64
     stretch: uint256 = fixed_point._exp(
-        fixed_point._ln_ratio(MONTH, max(max(seconds, vol.time_floor), 1)) * convert(power, int256)
+        fixed_point._ln_ratio(MONTH, max(expiry.seconds, vol.time_floor)) * convert(power, int256)
         // SIGNED_WAD
     ) >> 32
     fall: uint256 = vol.range_down * stretch // WAD
+    discount: uint256 = pricing._discount(expiry) if d.use_rate else WAD
+    years: int256 = convert((expiry.seconds << 96) // YEAR, int256)
+    long_factor: uint256 = self._decayed(
+        d.long_base, -self._exponent(expiry.growth, years, d.long_rate_scale, d.long_rate_add)
+    )
+    short_factor: uint256 = WAD
+    if discount < WAD:
+        # A short is marked up, but never above its undiscounted value.
+        short_factor = 1 + self._decayed(
+            d.short_base, self._exponent(expiry.growth, years, d.short_rate_scale, d.short_rate_add)
+        )
     return kernel.Series(
-        forward=moving + fixed,
-        moving=moving,
-        fixed=fixed,
+        forward=expiry.forward,
+        moving=expiry.moving,
+        fixed=expiry.fixed,
         puts=0,
         puts_strike=0,
         gross=0,
@@ -372,91 +345,41 @@ def _series(
         scale_down=2 ** 64 - fall if fall < 2 ** 64 else 0,
         floor_up=vol.floor_up * root // WAD,
         floor_down=vol.floor_down * root // WAD,
+        discount=convert(discount, int256),
+        long_factor=convert(min(long_factor, WAD) * discount // WAD, int256),
+        short_factor=convert(
+            min((max(short_factor, WAD) * discount + WAD - 1) // WAD, WAD), int256
+        ),
     )
 
 
 @internal
 @pure
-def _discounts(
-    terms: uint256, seconds: uint256, d: IScenarioEngine.Discount
-) -> (uint256, uint256, uint256):
+def _exponent(growth: int256, years: int256, scale: uint256, add: uint256) -> int256:
     """
-    @notice Discount of an expiry, and the factors of a positive and of a negative value that
-            include it (PROTOCOL 5.3). A negative rate counts as 0.
+    @notice t·(rate·scale + add), Q96.
     """
-    years: int256 = convert((seconds << 96) // YEAR, int256)
-    growth: int256 = self._growth(terms, years)
-    discount: uint256 = WAD
-    if d.use_rate:
-        discount = (fixed_point._exp(-growth) * WAD) >> 96
-    decay: int256 = (
-        growth * convert(d.long_rate_scale, int256) + years * convert(d.long_rate_add, int256)
-    ) // SIGNED_WAD
-    long_factor: uint256 = min((d.long_base * fixed_point._exp(-decay)) >> 96, WAD)
-    decay = (
-        growth * convert(d.short_rate_scale, int256) + years * convert(d.short_rate_add, int256)
-    ) // SIGNED_WAD
-    short_factor: uint256 = max(((d.short_base * fixed_point._exp(decay)) >> 96) + 1, WAD)
-    return (
-        discount,
-        long_factor * discount // WAD,
-        min((short_factor * discount + WAD - 1) // WAD, WAD),
-    )
+    return (growth * convert(scale, int256) + years * convert(add, int256)) // SIGNED_WAD
 
 
 @internal
 @pure
-def _growth(terms: uint256, years: int256) -> int256:
+def _decayed(base: uint256, exponent: int256) -> uint256:
     """
-    @notice Rate of an expiry, at least 0, times years in Q96.
+    @notice base·exp(exponent), WAD.
     """
-    return max((convert(convert(terms, bytes32), int256) << 72) >> 216, 0) * years // 10 ** 10
+    if exponent == 0:
+        return base
+    return (base * fixed_point._exp(exponent)) >> 96
 
 
 @internal
 @pure
-def _discounted(worth: int256, long_factor: uint256, short_factor: uint256) -> int256:
-    return self._floor(worth * convert(long_factor if worth > 0 else short_factor, int256))
-
-
-@internal
-@pure
-def _floor(product: int256) -> int256:
-    """
-    @notice A product of two WAD numbers in WAD, rounded down.
-    """
-    quotient: int256 = unsafe_div(product, SIGNED_WAD)
-    if unsafe_mul(quotient, SIGNED_WAD) > product:
-        return unsafe_sub(quotient, 1)
-    return quotient
-
-
-@internal
-@pure
-def _up(amount: uint256, ratio: uint256) -> uint256:
-    return (amount * ratio + WAD - 1) // WAD
-
-
-@internal
-@pure
-def _doubt(confidence: uint256, dollars: uint256, threshold: uint256, factor: uint256) -> uint256:
-    """
-    @notice Charge for figures of low confidence.
-    """
-    if confidence >= threshold:
-        return 0
-    return self._up(self._up(dollars, factor), WAD - confidence)
-
-
-@internal
-@view
 def _greeks(
     positions: DynArray[uint256, 64],
     first: uint256,
     u: IOracle.Underlying,
-    expiries: DynArray[IOracle.Expiry, 64],
-    vols: DynArray[uint256, 64],
-    time: uint256,
+    market: IOracle.Market,
     linear: IScenarioKernel.Linear,
     use_rate: bool,
 ) -> IRiskEngine.Greeks:
@@ -467,13 +390,7 @@ def _greeks(
     greeks.underlying = u.id
     if u.spot > 0:
         greeks.delta = convert(linear.dollars * WAD // u.spot, int256)
-    key: uint256 = 0
-    terms: uint256 = 0
-    surface: uint256 = 0
-    seconds: uint256 = 0
-    forward: uint256 = 0
-    root: uint256 = 0
-    discount: uint256 = WAD
+    expiry: pricing.Expiry = empty(pricing.Expiry)
     for p: uint256 in range(first, len(positions), bound=64):
         word: uint256 = positions[p]
         if position._underlying(word) != u.id:
@@ -482,31 +399,15 @@ def _greeks(
         if position._kind(word) == position.PERPETUAL:
             greeks.delta += size * SIGNED_NANO
             continue
-        if (word >> 96) & (2 ** 40 - 1) != key:
-            key = (word >> 96) & (2 ** 40 - 1)
-            for e: IOracle.Expiry in expiries:
-                if e.terms >> 216 == key:
-                    terms = e.terms
-                    surface = e.surface
-            forward = ((terms & (2 ** 72 - 1)) + ((terms >> 72) & (2 ** 72 - 1))) * NANO
-            seconds = position._expiry(word) - time if position._expiry(word) > time else 0
-            root = black76._root_years(seconds)
-            if use_rate:
-                discount = (
-                    fixed_point._exp(
-                        -self._growth(terms, convert((seconds << 96) // YEAR, int256))
-                    ) * WAD
-                ) >> 96
-        strike: uint256 = position._strike(word) * NANO
+        if expiry.key != pricing._key(word) or expiry.forward == 0:
+            expiry = pricing._find(market.expiries, pricing._key(word), market.time)
         vol: uint256 = 0
-        if len(vols) > 0:
-            vol = vols[p]
-        elif root > 0:
-            vol = svi._deviation(
-                surface, fixed_point._ln_ratio(strike, forward), seconds
-            ) * WAD // root
-        quote: black76.Quote = black76._quote(
-            forward, strike, seconds, vol, discount, position._kind(word) == position.CALL
+        if len(market.vols) > 0:
+            vol = market.vols[p]
+        else:
+            vol = pricing._vol(expiry, position._strike(word) * NANO)
+        quote: black76.Quote = pricing._quote(
+            expiry, word, vol, pricing._discount(expiry) if use_rate else WAD
         )
         greeks.delta += size * quote.delta // SIGNED_NANO
         greeks.gamma += size * convert(quote.gamma, int256) // SIGNED_NANO

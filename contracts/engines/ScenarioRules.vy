@@ -11,7 +11,9 @@
 from interfaces import IScenarioEngine
 from interfaces import IScenarioRules
 from modules import charges
+from modules import correlation as correlation_factor
 from modules import fixed_point
+from modules import kernel
 from modules import matrices
 from modules import scenario_rules
 
@@ -29,12 +31,13 @@ def compile(rules: IScenarioEngine.Rulebook) -> Bytes[16384]:
     """
     @notice The rulebook in the form that kernel and engine read, its parameters checked.
     @param rules The rulebook.
-    @return Rules of the kernel, charges and factors, correlation matrices.
+    @return Charges and factors, correlation matrices, rules of the kernel.
     """
     return concat(
-        abi_encode(self._compile(rules)),
         abi_encode(charges._compile(rules.charges, rules.factors)),
         abi_encode(self._matrices(rules.correlation)),
+        abi_encode(self._compile(rules)),
+        abi_encode(empty(uint256[86])),     # fills up what the two arrays of shocks may be short of
     )
 
 
@@ -62,32 +65,61 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
     r.confidence_threshold = rules.charges.confidence_threshold
     r.confidence_factor = rules.charges.confidence_factor
 
-    # The unshocked market, the basis, and the scenarios by direction of vol, so that the kernel
-    # prepares the options once a direction.
+    # The unshocked market first, then the basis, then the scenarios by direction of vol, so that the
+    # kernel prepares the options once a direction. A scenario without a change of vol may be one of
+    # the first three.
     r.shocks = [
-        self._shock(WAD, 0, WAD),
-        self._shock(rules.basis.up, 0, WAD) | scenario_rules.BASIS,
-        self._shock(rules.basis.down, 0, WAD) | scenario_rules.BASIS,
+        self._shock(WAD, kernel.UNCHANGED, WAD),
+        self._shock(rules.basis.up, kernel.UNCHANGED, WAD) | kernel.BASIS,
+        self._shock(rules.basis.down, kernel.UNCHANGED, WAD) | kernel.BASIS,
     ]
     for vol: uint256 in range(3):
         for i: uint256 in range(count, bound=40):
             s: IScenarioEngine.Scenario = rules.scenarios[i]
             if s.vol != vol:
                 continue
-            word: uint256 = self._shock(s.spot, vol, s.weight) | scenario_rules.SCENARIO | i << 133
+            mine: uint256 = kernel.SCENARIO | i << kernel.NUMBER_SHIFT
             shared: bool = False
-            if vol == 0 and s.weight == WAD:
-                # Without a change of vol it may be one of the three that are there already.
-                for k: uint256 in range(3):
-                    if not shared and r.shocks[k] & scenario_rules.SCENARIO == 0 and r.shocks[k] & (2 ** 64 - 1) == s.spot:
-                        r.shocks[k] = r.shocks[k] | scenario_rules.SCENARIO | i << 133
-                        shared = True
+            for k: uint256 in range(3):
+                first: uint256 = r.shocks[k]
+                if (
+                    vol == 0
+                    and s.weight == WAD
+                    and not shared
+                    and first & kernel.SCENARIO == 0
+                    and first & kernel.FRACTION == s.spot
+                ):
+                    r.shocks[k] = first | mine
+                    shared = True
             if not shared:
-                r.shocks.append(word)
-    r.shock_count = len(r.shocks)
-    for _: uint256 in range(43):
-        if len(r.shocks) < 43:
-            r.shocks.append(0)
+                r.shocks.append(self._shock(s.spot, 1 << vol, s.weight) | mine)
+
+    # For the bound, one shock a spot with the directions of all its scenarios and their largest
+    # weight; the basis is bounded by the scenarios at its spots, if their vols include today's.
+    r.bounds = [self._shock(WAD, kernel.UNCHANGED, WAD)]
+    for mask: uint256 in range(1, 8):
+        for i: uint256 in range(count, bound=40):
+            spot: uint256 = rules.scenarios[i].spot
+            directions: uint256 = 0
+            weight: uint256 = 0
+            first: bool = True
+            for j: uint256 in range(count, bound=40):
+                s: IScenarioEngine.Scenario = rules.scenarios[j]
+                if s.spot == spot:
+                    directions = directions | 1 << s.vol
+                    weight = max(weight, s.weight)
+                    first = first and j >= i
+            if first and directions == mask:
+                shock: uint256 = self._shock(spot, mask, weight) | kernel.SCENARIO
+                if mask & kernel.UNCHANGED != 0 and (spot == rules.basis.up or spot == rules.basis.down):
+                    shock = shock | kernel.BASIS
+                r.bounds.append(shock)
+    for spot: uint256 in [rules.basis.up, rules.basis.down]:
+        covered: bool = False
+        for shock: uint256 in r.bounds:
+            covered = covered or (shock & kernel.BASIS != 0 and shock & kernel.FRACTION == spot)
+        if not covered:
+            r.bounds.append(self._shock(spot, kernel.UNCHANGED, WAD) | kernel.BASIS)
     return r
 
 
@@ -120,14 +152,14 @@ def _check(rules: IScenarioEngine.Rulebook):
 
 @internal
 @pure
-def _shock(spot: uint256, vol: uint256, weight: uint256) -> uint256:
+def _shock(spot: uint256, mask: uint256, weight: uint256) -> uint256:
     """
     @notice A shock as the kernel reads it.
     """
     assert WAD // 100 <= spot and spot <= 16 * WAD, "rulebook: spot multiplier"
     return (
         convert(convert(fixed_point._ln_ratio(spot, WAD) >> 32, bytes32), uint256) << 184
-        | 1 << (128 + vol)
+        | mask << 128
         | weight << 64
         | spot
     )
@@ -135,11 +167,11 @@ def _shock(spot: uint256, vol: uint256, weight: uint256) -> uint256:
 
 @internal
 @pure
-def _matrices(correlation: IScenarioEngine.Correlation) -> scenario_rules.Matrices:
+def _matrices(correlation: IScenarioEngine.Correlation) -> correlation_factor.Matrices:
     """
     @notice The correlation matrices, checked, in rows of 8.
     """
-    m: scenario_rules.Matrices = empty(scenario_rules.Matrices)
+    m: correlation_factor.Matrices = empty(correlation_factor.Matrices)
     size: uint256 = len(correlation.ids)
     assert correlation.floor <= WAD, "rulebook: floor"
     matrices._check_ids(correlation.ids)

@@ -14,6 +14,7 @@
 """
 from interfaces import IOracle
 from interfaces import IRiskEngine
+from interfaces import IScenarioKernel
 from interfaces import ISensitivityEngine
 from interfaces import ISensitivityKernel
 from modules import charges
@@ -85,8 +86,8 @@ def check(
     @return Equity and requirement in WAD of quote.
     """
     assert kind == IRiskEngine.Kind.INITIAL or kind == IRiskEngine.Kind.MAINTENANCE, "engine: kind"
-    a: IRiskEngine.Assessment = self._assess(book, market, rulebook)
-    return a.equity, a.initial if kind == IRiskEngine.Kind.INITIAL else a.maintenance
+    f: charges.Figures = self._evaluate(book, market, rulebook)
+    return f.equity, f.initial if kind == IRiskEngine.Kind.INITIAL else f.maintenance
 
 
 @external
@@ -101,8 +102,8 @@ def margins(
     @param rulebook Number of the rulebook.
     @return Equity, initial and maintenance margin in WAD of quote.
     """
-    a: IRiskEngine.Assessment = self._assess(book, market, rulebook)
-    return a.equity, a.initial, a.maintenance
+    f: charges.Figures = self._evaluate(book, market, rulebook)
+    return f.equity, f.initial, f.maintenance
 
 
 @external
@@ -121,8 +122,8 @@ def prove(
     @param scenarios Not read.
     @return Equity and maintenance margin in WAD of quote.
     """
-    a: IRiskEngine.Assessment = self._assess(book, market, rulebook)
-    return a.equity, a.maintenance
+    f: charges.Figures = self._evaluate(book, market, rulebook)
+    return f.equity, f.maintenance
 
 
 @external
@@ -138,96 +139,130 @@ def assess(
     @param rulebook Number of the rulebook.
     @return The figures.
     """
-    return self._assess(book, market, rulebook)
-
-
-@internal
-@view
-def _assess(
-    book: IRiskEngine.Book, market: IOracle.Market, rulebook: uint256
-) -> IRiskEngine.Assessment:
-    """
-    @notice The assessment, its margins blended during a ramp.
-    """
+    f: charges.Figures = self._evaluate(book, market, rulebook)
+    a: IRiskEngine.Assessment = charges._describe(f)
     place: address = empty(address)
     old: address = empty(address)
     share: uint256 = 0
     place, old, share = versions._at(rulebook, market.time)
-    a: IRiskEngine.Assessment = empty(IRiskEngine.Assessment)
-    initial: uint256 = 0
-    maintenance: uint256 = 0
-    for candidate: address in [old, place]:
-        if candidate != empty(address):
-            initial = a.initial
-            maintenance = a.maintenance
-            a = self._evaluate(book, market, candidate)
-    if old != empty(address):
-        a.initial = versions._blend(a.initial, initial, share)
-        a.maintenance = versions._blend(a.maintenance, maintenance, share)
-    return a
-
-
-@internal
-@view
-def _evaluate(
-    book: IRiskEngine.Book, market: IOracle.Market, place: address
-) -> IRiskEngine.Assessment:
-    """
-    @notice The margin of PROTOCOL 6 under one version of a rulebook.
-    """
-    rules: sensitivity_rules.Engine = abi_decode(
-        slice(place.code, sensitivity_rules.ENGINE_START, sensitivity_rules.ENGINE_BYTES),
-        sensitivity_rules.Engine,
+    linear: DynArray[IScenarioKernel.Linear, 8] = []
+    f, linear = charges._collateral(
+        0,
+        book.holdings,
+        market.stable,
+        market.underlyings,
+        market.assets,
+        self._charges(place),
     )
-    around: charges.Rules = abi_decode(
-        slice(place.code, sensitivity_rules.CHARGES_START, charges.RULES_BYTES), charges.Rules
-    )
-    collateral: charges.Collateral = charges._collateral(book.holdings, market, around)
-    a: IRiskEngine.Assessment = empty(IRiskEngine.Assessment)
-    a.charges = collateral.charges
-    a.collateral_value = collateral.worth
-    a.equity = book.cash + book.unsettled
-    long_only: bool = a.equity >= 0
-    amounts: uint256[4] = empty(uint256[4])
-    spots: int256[8] = empty(int256[8])         # D by row of the covariance
-    vols: int256[8] = empty(int256[8])          # W
-    gamma_cost: uint256 = 0
-    theta: int256 = 0
-    least: uint256 = 0
-    gross: uint256 = 0
     exposures: DynArray[ISensitivityKernel.Exposure, 8] = []
     exposures, a.expiry_value = staticcall KERNEL.exposures(
-        book.positions, market, collateral.linear, place
+        book.positions, market, linear, place
     )
-    for i: uint256 in range(len(exposures), bound=8):
-        u: IOracle.Underlying = market.underlyings[i]
-        e: ISensitivityKernel.Exposure = exposures[i]
-        long_only = long_only and e.long_only
-        theta += e.theta
-        gross += e.gross
-        least += charges._up(e.amounts[0], rules.naked_short_minimum)
-        a.option_value += e.option_value
+    for e: ISensitivityKernel.Exposure in exposures:
         a.greeks.append(e.greeks)
         a.loss_up.append(0)
         a.loss_down.append(0)
         a.basis.append(0)
         a.binding_up.append(0)
         a.binding_down.append(0)
-        a.charges[15] += e.confidence
-        for k: uint256 in range(4):
-            amounts[k] += e.amounts[k]
+    return a
 
+
+@internal
+@view
+def _charges(place: address) -> charges.Rules:
+    return abi_decode(
+        slice(place.code, sensitivity_rules.CHARGES_START, charges.RULES_BYTES), charges.Rules
+    )
+
+
+@internal
+@view
+def _evaluate(
+    book: IRiskEngine.Book, market: IOracle.Market, rulebook: uint256
+) -> charges.Figures:
+    """
+    @notice The margin of PROTOCOL 6; during a ramp the requirements are blended and the other
+            figures are those of the new version.
+    """
+    place: address = empty(address)
+    old: address = empty(address)
+    share: uint256 = 0
+    place, old, share = versions._at(rulebook, market.time)
+    f: charges.Figures = empty(charges.Figures)
+    initial: uint256 = 0
+    maintenance: uint256 = 0
+    for version: uint256 in range(2):
+        rules_at: address = old if version == 0 else place
+        if rules_at == empty(address):
+            continue
+        initial = f.initial
+        maintenance = f.maintenance
+        rules: charges.Rules = self._charges(rules_at)
+        linear: DynArray[IScenarioKernel.Linear, 8] = []
+        f, linear = charges._collateral(
+            book.cash + book.unsettled,
+            book.holdings,
+            market.stable,
+            market.underlyings,
+            market.assets,
+            rules,
+        )
+        exposures: DynArray[ISensitivityKernel.Exposure, 8] = []
+        _values: DynArray[int256, 64] = []
+        exposures, _values = staticcall KERNEL.exposures(book.positions, market, linear, rules_at)
+        amounts: uint256[4] = empty(uint256[4])
+        for e: ISensitivityKernel.Exposure in exposures:
+            f.long_only = f.long_only and e.long_only
+            f.option_value += e.option_value
+            f.charges[charges.CONFIDENCE] += e.confidence
+            for k: uint256 in range(4):
+                amounts[k] += e.amounts[k]
+        f.equity += f.option_value
+        f.risk = self._risk(exposures, market.underlyings, rules_at)
+        f = charges._require(f, amounts, rules, market.stable)
+    if old != empty(address):
+        f.initial = versions._blend(f.initial, initial, share)
+        f.maintenance = versions._blend(f.maintenance, maintenance, share)
+    return f
+
+
+@internal
+@view
+def _risk(
+    exposures: DynArray[ISensitivityKernel.Exposure, 8],
+    underlyings: DynArray[IOracle.Underlying, 8],
+    rules_at: address,
+) -> uint256:
+    """
+    @notice R of PROTOCOL 6.
+    """
+    rules: sensitivity_rules.Engine = abi_decode(
+        slice(rules_at.code, sensitivity_rules.ENGINE_START, sensitivity_rules.ENGINE_BYTES),
+        sensitivity_rules.Engine,
+    )
+    spots: int256[8] = empty(int256[8])         # D by row of the covariance
+    vols: int256[8] = empty(int256[8])          # W
+    gamma_cost: uint256 = 0
+    theta: int256 = 0
+    least: uint256 = 0
+    gross: uint256 = 0
+    for i: uint256 in range(len(exposures), bound=8):
+        e: ISensitivityKernel.Exposure = exposures[i]
+        theta += e.theta
+        gross += e.gross
+        least += charges._up(e.amounts[0], rules.naked_short_minimum)
         if e.delta == 0 and e.vega == 0 and e.gamma == 0:
             continue
         row: uint256 = rules.count
         for j: uint256 in range(rules.count, bound=8):
-            if rules.ids[j] == u.id:
+            if rules.ids[j] == underlyings[i].id:
                 row = j
         assert row < rules.count, "engine: no covariance of an underlying"
         spots[row] = e.delta
         vols[row] = convert(e.vega, int256)
         if e.gamma < 0:
-            # z²·σ²·h/2 of the dollar gamma
+            # ½(z·σ·√h)² of the dollar gamma
             variance: uint256 = convert(
                 rules.covariance[2 * rules.count * row + row], uint256
             ) * rules.horizon // YEAR + 1
@@ -235,14 +270,11 @@ def _evaluate(
                 charges._up(rules.multiplier, rules.multiplier), variance
             )
             gamma_cost += charges._up(convert(-e.gamma, uint256), move) // 2 + 1
-    a.equity += convert(a.collateral_value, int256) + a.option_value
-
-    a.risk = charges._up(self._deviation(spots, vols, rules), rules.multiplier)
-    a.risk += gamma_cost + (gross >> ERROR_SHIFT)
+    risk: uint256 = charges._up(self._deviation(spots, vols, rules), rules.multiplier)
+    risk += gamma_cost + (gross >> ERROR_SHIFT)
     if theta < 0:
-        a.risk += convert(-theta, uint256) * rules.horizon // YEAR + 1
-    a.risk = max(a.risk, least)
-    return charges._require(a, amounts, around, market.stable, long_only)
+        risk += convert(-theta, uint256) * rules.horizon // YEAR + 1
+    return max(risk, least)
 
 
 @internal

@@ -23,10 +23,20 @@ struct Rules:
     factors: IScenarioEngine.Factors
 
 
-struct Collateral:
-    worth: uint256                      # in quote
-    charges: DynArray[uint256, 16]      # haircuts and confidence filled in
-    linear: DynArray[IScenarioKernel.Linear, 8]     # by underlying of the market
+# The scalars of IRiskEngine.Assessment.
+struct Figures:
+    equity: int256
+    initial: uint256
+    maintenance: uint256
+    risk: uint256
+    inside: uint256
+    outside: uint256
+    only_initial: uint256
+    initial_factor: uint256
+    option_value: int256
+    collateral_value: uint256
+    long_only: bool
+    charges: uint256[16]
 
 
 WAD: constant(uint256) = 10 ** 18
@@ -75,43 +85,51 @@ def _compile(charges: IScenarioEngine.Charges, factors: IScenarioEngine.Factors)
 @internal
 @pure
 def _collateral(
-    holdings: DynArray[IRiskEngine.Holding, 8], market: IOracle.Market, rules: Rules
-) -> Collateral:
+    cash: int256,
+    holdings: DynArray[IRiskEngine.Holding, 8],
+    stable: uint256,
+    underlyings: DynArray[IOracle.Underlying, 8],
+    assets: DynArray[IOracle.Asset, 8],
+    rules: Rules,
+) -> (Figures, DynArray[IScenarioKernel.Linear, 8]):
     """
-    @notice Value of the collateral, its haircuts, and what of it moves with an underlying.
+    @notice Figures of cash and collateral with its haircuts, and for each underlying the
+            collateral that moves with it.
     """
-    assert market.stable > 0, "engine: no price of the stablecoin"
-    c: Collateral = empty(Collateral)
-    c.charges = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-    for _: IOracle.Underlying in market.underlyings:
-        c.linear.append(empty(IScenarioKernel.Linear))
+    assert stable > 0, "engine: no price of the stablecoin"
+    f: Figures = empty(Figures)
+    linear: DynArray[IScenarioKernel.Linear, 8] = []
+    for _: IOracle.Underlying in underlyings:
+        linear.append(empty(IScenarioKernel.Linear))
     for holding: IRiskEngine.Holding in holdings:
         asset: IOracle.Asset = empty(IOracle.Asset)
-        for candidate: IOracle.Asset in market.assets:
+        for candidate: IOracle.Asset in assets:
             if candidate.id == holding.asset:
                 asset = candidate
                 break
         assert asset.price > 0, "engine: market lacks an asset"
         dollars: uint256 = holding.amount * asset.price // WAD
-        quote: uint256 = dollars * WAD // market.stable
-        c.worth += quote
+        quote: uint256 = dollars * WAD // stable
+        f.collateral_value += quote
         for k: uint256 in range(3):
             ratio: uint256 = rules.haircuts[3 * asset.id + k] if asset.id < 8 else WAD
-            c.charges[HAIRCUT + k] += self._up(quote, ratio)
+            f.charges[HAIRCUT + k] += self._up(quote, ratio)
         if asset.underlying == NO_UNDERLYING:
-            c.charges[CONFIDENCE] += self._doubt(
+            f.charges[CONFIDENCE] += self._doubt(
                 asset.confidence, dollars, rules.confidence_threshold, rules.confidence_factor
             )
             continue
         found: bool = False
-        for i: uint256 in range(len(market.underlyings), bound=8):
-            if market.underlyings[i].id == asset.underlying:
+        for i: uint256 in range(len(underlyings), bound=8):
+            if underlyings[i].id == asset.underlying:
                 found = True
-                c.linear[i].quote += quote
-                c.linear[i].dollars += dollars
-                c.linear[i].doubt = max(c.linear[i].doubt, WAD - asset.confidence)
+                linear[i].quote += quote
+                linear[i].dollars += dollars
+                linear[i].doubt = max(linear[i].doubt, WAD - asset.confidence)
         assert found, "engine: market lacks an underlying"
-    return c
+    f.equity = cash + convert(f.collateral_value, int256)
+    f.long_only = cash >= 0
+    return f, linear
 
 
 @internal
@@ -127,37 +145,52 @@ def _doubt(confidence: uint256, dollars: uint256, threshold: uint256, factor: ui
 
 @internal
 @pure
-def _require(
-    assessment: IRiskEngine.Assessment,
-    amounts: uint256[AMOUNTS],
-    rules: Rules,
-    stable: uint256,
-    long_only: bool,
-) -> IRiskEngine.Assessment:
+def _require(figures: Figures, amounts: uint256[AMOUNTS], rules: Rules, stable: uint256) -> Figures:
     """
-    @notice The assessment with charges and requirements, from its risk and equity and the charges
-            that it has.
+    @notice Charges and requirements, from risk, equity, amounts and the charges that are there.
     """
-    a: IRiskEngine.Assessment = assessment
+    f: Figures = figures
     for k: uint256 in range(3 * AMOUNTS):
-        a.charges[k] = self._up(amounts[k // 3], rules.ratios[k])
+        f.charges[k] = self._up(amounts[k // 3], rules.ratios[k])
     for k: uint256 in range(5):
-        a.charge_inside += a.charges[3 * k]
-        a.charge_outside += a.charges[3 * k + 1]
-        a.charge_initial += a.charges[3 * k + 2]
-    a.charge_initial += a.charges[CONFIDENCE]
-    a.initial_factor = rules.factors.initial
+        f.inside += f.charges[3 * k]
+        f.outside += f.charges[3 * k + 1]
+        f.only_initial += f.charges[3 * k + 2]
+    f.only_initial += f.charges[CONFIDENCE]
+    f.initial_factor = rules.factors.initial
     if stable < rules.factors.depeg_threshold:
-        a.initial_factor += self._up(
+        f.initial_factor += self._up(
             rules.factors.depeg_threshold - stable, rules.factors.depeg_factor
         )
-    core: uint256 = a.risk + a.charge_inside
-    a.maintenance = self._up(core, rules.factors.maintenance) + a.charge_outside
-    a.initial = self._up(core, a.initial_factor) + a.charge_outside + a.charge_initial
-    if rules.factors.long_only_cap and long_only:
-        cap: uint256 = convert(max(a.equity, 0), uint256)
-        a.maintenance = min(a.maintenance, cap)
-        a.initial = min(a.initial, cap)
+    core: uint256 = f.risk + f.inside
+    f.maintenance = self._up(core, rules.factors.maintenance) + f.outside
+    f.initial = self._up(core, f.initial_factor) + f.outside + f.only_initial
+    if rules.factors.long_only_cap and f.long_only:
+        cap: uint256 = convert(max(f.equity, 0), uint256)
+        f.maintenance = min(f.maintenance, cap)
+        f.initial = min(f.initial, cap)
+    return f
+
+
+@internal
+@pure
+def _describe(f: Figures) -> IRiskEngine.Assessment:
+    """
+    @notice The figures in the words of IRiskEngine.
+    """
+    a: IRiskEngine.Assessment = empty(IRiskEngine.Assessment)
+    a.equity = f.equity
+    a.initial = f.initial
+    a.maintenance = f.maintenance
+    a.risk = f.risk
+    a.charge_inside = f.inside
+    a.charge_outside = f.outside
+    a.charge_initial = f.only_initial
+    a.initial_factor = f.initial_factor
+    a.option_value = f.option_value
+    a.collateral_value = f.collateral_value
+    for charge: uint256 in f.charges:
+        a.charges.append(charge)
     return a
 
 

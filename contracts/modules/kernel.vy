@@ -9,7 +9,7 @@
      proves it), which callers subtract.
      Q64: an integer n stands for n / 2**64.
      Bounds of the unsafe arithmetic: |size| < 2**80 in units of 1e-9, F and K < 2**107 in WAD, at
-     most 64 options, |x| < 2**71, v < 2**72.
+     most 64 options, |x| < 2**71, v < 2**72, factors at most 2**60.
 """
 from modules import blob
 from modules import fixed_point
@@ -34,6 +34,9 @@ struct Series:
     scale_down: uint256
     floor_up: uint256       # of v, Q64
     floor_down: uint256
+    discount: int256        # of the expiry, WAD
+    long_factor: int256     # of a positive value under a scenario, discount included, WAD
+    short_factor: int256    # of a negative one
 
 
 struct Live:
@@ -45,12 +48,16 @@ struct Live:
 
 
 # A shock, low bits first: spot multiplier in WAD (64 bits), weight in WAD (64 bits), mask of the vol
-# directions that it covers (3 bits), then fields of the caller; the highest 72 bits are the
-# logarithm of the multiplier in Q64. Under a mask of several directions a long option takes the
-# least vol and a short one the highest, which bounds its value under each from below.
+# directions that it covers (3 bits), whether it is a scenario and whether the basis (a bit each),
+# the scenario's number (8 bits); the highest 72 bits are the logarithm of the multiplier in Q64.
+# Under a mask of several directions a long option takes the least vol and a short one the highest,
+# which bounds the book's value under each from below.
 UNCHANGED: constant(uint256) = 1
 UP: constant(uint256) = 2
 DOWN: constant(uint256) = 4
+SCENARIO: constant(uint256) = 1 << 131
+BASIS: constant(uint256) = 1 << 132
+NUMBER_SHIFT: constant(uint256) = 133
 
 WAD: constant(uint256) = 10 ** 18
 NANO: constant(uint256) = 10 ** 9
@@ -62,6 +69,7 @@ TABLE_BYTES: constant(uint256) = 32 * (2 + PIECES)
 STEPS: constant(uint256) = 16
 CENTRE: constant(uint256) = 128 * 2 ** 128
 LIMIT: constant(uint256) = 256 * 2 ** 64
+MONEY: constant(int256) = 10 ** 27
 ONE: constant(int256) = 2 ** 60             # scale of the table
 # Below v = 2**-40 an option is worth its intrinsic value to 4e-13 of F, part of ERROR.
 LEAST_WIDTH: constant(uint256) = STEPS * 2 ** 24
@@ -338,20 +346,29 @@ def __init__():
 
 @internal
 @view
-def _values(
-    options: DynArray[Option, 64], series: Series, shocks: DynArray[uint256, 44]
-) -> DynArray[int256, 44]:
+def _revalue(
+    options: DynArray[Option, 64],
+    series: Series,
+    shocks: DynArray[uint256, 43],
+    profits: DynArray[int256, 43],
+) -> (int256, uint256, DynArray[int256, 43]):
     """
-    @notice Undiscounted value of the options under each shock, WAD, rounded down.
-    @dev Shocks of one mask should stand together: a change of mask prepares the options anew.
+    @notice Value of one expiry's options, the worst loss under the basis, and the profit of each
+            scenario added to `profits`; rounded against the account, WAD.
+    @dev The first shock is the unshocked market. Shocks of one mask should stand together: a change
+         of mask prepares the options anew.
     """
     table: DynArray[int256, PIECES] = abi_decode(
         slice(TABLE.code, 1, TABLE_BYTES), DynArray[int256, PIECES]
     )
-    values: DynArray[int256, 44] = []
+    updated: DynArray[int256, 43] = []
     live: DynArray[Live, 64] = []
     mask: uint256 = 0
-    for shock: uint256 in shocks:
+    low: int256 = 0         # of the value in the unshocked market, for equity
+    high: int256 = 0        # for losses
+    worst: int256 = 0
+    for profit: int256 in profits:
+        shock: uint256 = shocks[len(updated)]
         if mask != (shock >> 128) & 7:
             mask = (shock >> 128) & 7
             live = []
@@ -386,8 +403,16 @@ def _values(
                     )
                 )
 
-        forward: uint256 = self._forward(series, shock)
-        move: uint256 = self._move(series, shock, forward)
+        # ln(F(x)/F) is ln(x) unless a settlement average has begun.
+        forward: uint256 = unsafe_div(unsafe_mul(series.moving, shock & FRACTION), WAD)
+        move: uint256 = convert(
+            convert(convert(convert(shock, bytes32), int256) >> 184, bytes32), uint256
+        )
+        if series.fixed != 0:
+            forward = unsafe_add(forward, series.fixed)
+            move = convert(
+                convert(fixed_point._ln_ratio(forward, series.forward) >> 32, bytes32), uint256
+            )
         f: int256 = convert(convert(forward, bytes32), int256)
         total: int256 = 0
         for o: Live in live:
@@ -426,53 +451,90 @@ def _values(
                         ),
                     ),
                 )
+        # Puts by parity, and the error; units of 1e-27.
+        error: int256 = convert(
+            convert(
+                unsafe_add(
+                    unsafe_div(
+                        unsafe_mul(
+                            unsafe_add(unsafe_mul(series.gross, forward), series.gross_strike), ERROR
+                        ),
+                        WAD,
+                    ),
+                    1,
+                ),
+                bytes32,
+            ),
+            int256,
+        )
         total = unsafe_add(
-            unsafe_add(total >> 60, unsafe_mul(series.puts, unsafe_sub(0, f))), series.puts_strike
+            unsafe_sub(total >> 60, unsafe_mul(series.puts, f)),
+            unsafe_sub(series.puts_strike, error),
         )
-        error: uint256 = self._error(series, forward)
-        values.append(
-            unsafe_sub(
-                unsafe_div(total, 10 ** 9), convert(convert(unsafe_add(error, 1), bytes32), int256)
+        added: int256 = 0
+        if len(updated) == 0:
+            low = self._money(total, series.discount)
+            high = unsafe_add(
+                self._money(unsafe_add(total, unsafe_mul(2, error)), series.discount), 2
             )
-        )
-    return values
+        if shock & BASIS != 0:
+            worst = min(worst, unsafe_sub(self._money(total, series.discount), high))
+        if shock & SCENARIO != 0:
+            added = unsafe_sub(
+                self._money(total, series.long_factor if total > 0 else series.short_factor), high
+            )
+        updated.append(unsafe_add(profit, added))
+    return low, convert(unsafe_sub(0, worst), uint256), updated
 
 
 @internal
 @pure
-def _error(series: Series, forward: uint256) -> uint256:
+def _money(amount: int256, factor: int256) -> int256:
     """
-    @notice Bound of the error of a value at a forward, WAD.
+    @notice An amount in units of 1e-27 times a factor, WAD, rounded down by up to two units.
     """
-    return unsafe_add(
-        unsafe_div(
-            unsafe_mul(unsafe_add(unsafe_mul(series.gross, forward), series.gross_strike), ERROR),
-            WAD * NANO,
-        ),
-        1,
-    )
+    return unsafe_sub(unsafe_div(unsafe_mul(amount, factor), MONEY), 1)
 
 
 @internal
 @pure
-def _forward(series: Series, shock: uint256) -> uint256:
+def _weigh(
+    shocks: DynArray[uint256, 43], profits: DynArray[int256, 43], linear: int256, basis: uint256, count: uint256
+) -> (uint256, uint256, uint256, uint256, DynArray[int256, 43]):
     """
-    @notice Forward under a shock, WAD: the accrued part of a settlement average does not move.
+    @notice L⁺, L⁻ and the numbers of the scenarios that bind them (`count` where the basis or
+            nothing does), and the weighted profits.
+    @param linear Profit per relative move of spot, WAD, below 2**180.
     """
-    return unsafe_add(
-        series.fixed, unsafe_div(unsafe_mul(series.moving, shock & FRACTION), WAD)
-    )
-
-
-@internal
-@pure
-def _move(series: Series, shock: uint256, forward: uint256) -> uint256:
-    """
-    @notice ln(F(x)/F) in Q64, two's complement.
-    """
-    if series.fixed == 0:
-        return convert(convert(convert(convert(shock, bytes32), int256) >> 184, bytes32), uint256)
-    return convert(convert(fixed_point._ln_ratio(forward, series.forward) >> 32, bytes32), uint256)
+    up: uint256 = basis
+    down: uint256 = basis
+    binding_up: uint256 = count
+    binding_down: uint256 = count
+    weighted: DynArray[int256, 43] = []
+    for shock: uint256 in shocks:
+        profit: int256 = 0
+        if shock & SCENARIO != 0:
+            x: int256 = convert(convert(shock & FRACTION, bytes32), int256)
+            weight: int256 = convert(convert((shock >> 64) & FRACTION, bytes32), int256)
+            profit = unsafe_sub(
+                unsafe_add(
+                    profits[len(weighted)],
+                    unsafe_div(unsafe_mul(linear, unsafe_sub(x, 10 ** 18)), 10 ** 18),
+                ),
+                1,
+            )
+            profit = unsafe_sub(unsafe_div(unsafe_mul(profit, weight), 10 ** 18), 1)
+            if profit < 0:
+                loss: uint256 = convert(unsafe_sub(0, profit), uint256)
+                number: uint256 = (shock >> NUMBER_SHIFT) & 255
+                if x >= 10 ** 18 and (loss > up or (loss == up and number < binding_up)):
+                    up = loss
+                    binding_up = number
+                if x <= 10 ** 18 and (loss > down or (loss == down and number < binding_down)):
+                    down = loss
+                    binding_down = number
+        weighted.append(profit)
+    return up, down, binding_up, binding_down, weighted
 
 
 @internal
