@@ -388,8 +388,11 @@ def dollar_delta(p: Portfolio, discount: Floats) -> Floats:
     return options + p.perp_value + p.moving_collateral
 
 
-def greeks_by_underlying(p: Portfolio, discount: Floats) -> dict[str, Floats]:
-    """(m, u) delta, gamma, vega and theta of options, perps and moving collateral."""
+def greeks_by_underlying(p: Portfolio, discount: Floats, roll: bool = True) -> dict[str, Floats]:
+    """(m, u) delta, gamma, vega and theta of options, perps and moving collateral.
+
+    Theta has what the discount gains as time passes unless `roll` is false.
+    """
     g = p.greeks
     of_series = discount[p.series_expiry]
     # Theta holds the rate of the discount: -d(D·V)/dT = D·(theta + rate·V).
@@ -398,15 +401,14 @@ def greeks_by_underlying(p: Portfolio, discount: Floats) -> dict[str, Floats]:
         "delta": g.delta,
         "gamma": g.gamma,
         "vega": g.vega,
-        "theta": g.theta + rate[p.series_expiry] * g.price,
+        "theta": g.theta + (rate[p.series_expiry] * g.price if roll else 0.0),
     }
     totals = {
         name: p.expiry_to_underlying(p.by_expiry(values * of_series))
         for name, values in each.items()
     }
-    totals["delta"] = (
-        totals["delta"] + p.perp_units + p.moving_collateral / np.asarray(p.market.underlyings.spot)
-    )
+    dollars = p.moving_collateral * p.market.stable
+    totals["delta"] = totals["delta"] + p.perp_units + dollars / p.market.underlyings.spot
     return totals
 
 
@@ -442,6 +444,7 @@ def blank(
     discount: Floats,
     expiry_value: Floats,
     charges: Floats | None = None,
+    roll: bool = True,
 ) -> Assessment:
     """Assessment of a method without scenarios: what it does not compute is 0 or empty."""
     if charges is None:
@@ -462,7 +465,7 @@ def blank(
         initial_factor=initial_factor,
         option_value=expiry_value.sum(axis=1),
         collateral_value=p.collateral.sum(axis=1),
-        **greeks_by_underlying(p, discount),
+        **greeks_by_underlying(p, discount, roll),
         expiry_value=expiry_value,
         scenario_pnl=np.zeros((p.accounts, p.underlyings, 0)),
         loss_up=losses,

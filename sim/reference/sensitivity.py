@@ -41,7 +41,7 @@ def sensitivity_margin(p: Portfolio, rules: SensitivityRulebook) -> Assessment:
 
     With D the dollar deltas and W_u = Σ |vega of a bucket| the vegas of an underlying,
     gᵀΣg = DᵀΣ_SS D + WᵀΣ_VV W + 2·|DᵀΣ_SV W|: buckets never net, and vols move in whichever
-    direction is worse.
+    direction is worse. Theta is of prices alone, without the roll of a discount.
     """
     ids = p.market.underlyings.id
     held = (p.perp_units != 0) | (p.moving_collateral != 0)
@@ -101,6 +101,7 @@ def sensitivity_margin(p: Portfolio, rules: SensitivityRulebook) -> Assessment:
         discount=discount,
         expiry_value=values,
         charges=charges,
+        roll=False,
     )
 
 
