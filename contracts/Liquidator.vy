@@ -41,6 +41,7 @@ SOLVENT: constant(uint256) = 1
 INSOLVENT: constant(uint256) = 2
 
 RULE_GAS: constant(uint256) = 200_000
+DUST: constant(int256) = 10_000             # of a price: its share that rounding may add
 MAX_BUFFER: constant(uint256) = 10**18
 MAX_MIN_FRACTION: constant(uint256) = 10**17
 MAX_FEE: constant(uint256) = 10**17
@@ -413,6 +414,10 @@ def _bid_solvent(
         convert(self._ceil_div(convert(moved, uint256) * price_fraction, WAD), int256),
         self._health(before) - self._health(after),
     )
+    # A bid that would end the liquidation but for rounding makes up for it.
+    gap: int256 = self._target(course, after) - after.equity - price
+    if gap > 0 and gap <= price // DUST:
+        price = min(price + gap, max(price, moved))
     assert price <= moved, "liquidator: health falls"
     assert after.equity + price >= 0, "liquidator: account would be insolvent"
 

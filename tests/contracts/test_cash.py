@@ -113,7 +113,7 @@ def test_positive_cash_earns_nothing(cash: Cash) -> None:
 
 
 @pytest.mark.parametrize(
-    "positive, debt, rate",
+    ("positive", "debt", "rate"),
     [
         (1000, 1, Fraction(2, 100) + Fraction(8, 100) * Fraction(1, 1000) / Fraction(9, 10)),
         (1000, 450, Fraction(6, 100)),

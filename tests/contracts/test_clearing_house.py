@@ -1,4 +1,4 @@
-"""Accounts, money and trades at the clearing house: each success, and each refusal by its reason."""
+"""Accounts, money and trades at the clearing house: each success, each refusal by its reason."""
 
 from __future__ import annotations
 
@@ -125,9 +125,8 @@ def test_collateral_of_any_decimals(harbour: Harbour, decimals: int) -> None:
     token.approve(harbour.house.address, 5 * 10**decimals, sender=owner)
     harbour.house.deposit(account, asset, 3 * 10**decimals + 1, sender=owner)
     assert harbour.house.holding(account, asset) == 3 * WAD + 10 ** (18 - decimals)
-    assert harbour.house.stock(asset) == (asset, 3 * WAD + 10 ** (18 - decimals)) + (
-        3 * WAD + 10 ** (18 - decimals),
-    )
+    amount = 3 * WAD + 10 ** (18 - decimals)
+    assert harbour.house.stock(asset) == (asset, amount, amount)
     assert token.balanceOf(harbour.house.address) == 3 * 10**decimals + 1
 
 
@@ -458,7 +457,8 @@ def test_many_legs_at_once(harbour: Harbour, traders: tuple[int, int]) -> None:
     ]
     harbour.direct.trade(legs, sender=harbour.matcher)
     names = [word & (2**160 - 1) for word in harbour.house.positions(first)]
-    assert len(names) == 3 and names == sorted(names)
+    assert len(names) == 3
+    assert names == sorted(names)
     harbour.check_conservation()
 
 
@@ -673,7 +673,8 @@ def test_perp_profit_and_funding_sum_to_zero(harbour: Harbour, traders: tuple[in
     assert harbour.house.book(buyer).unsettled != 0
     harbour.house.settle(buyer)
     (event,) = logged(harbour, "PerpSettled")
-    assert event["pnl"] != 0 and event["funding"] != 0
+    assert event["pnl"] != 0
+    assert event["funding"] != 0
     assert harbour.house.ledger().perp_settlement == -(event["pnl"] + event["funding"])
     assert harbour.house.funding_snapshot(buyer, ETH) == harbour.oracle.perp(ETH)[1]
     harbour.check_conservation()
@@ -770,7 +771,7 @@ def test_without_a_mark_nothing_accrues(harbour: Harbour, traders: tuple[int, in
 
 
 @pytest.mark.parametrize(
-    "function, args",
+    ("function", "args"),
     [
         ("set_phase", (1, 1)),
         ("move", (1, 2, [], [], 1)),
