@@ -45,7 +45,8 @@ struct Policy:
     deviation: uint256          # furthest from the median that agrees, WAD: relative, of a rate absolute
     opening: uint256            # oldest report that opening accepts, seconds
     liquidation: uint256        # oldest report that liquidation accepts, seconds
-    jump: uint256               # largest move that leaves confidence alone, as deviation; 0: any
+    jump: uint256               # largest move that leaves confidence alone, as deviation; of a vol
+                                # slice, of its variance at the money; 0: any
     recovery: uint256           # seconds in which confidence recovers from 0 to 1
 
 
@@ -122,6 +123,7 @@ PRECISION: constant(uint256) = 10**9        # of deviations and jumps
 CONFIDENCE_UNIT: constant(uint256) = 10**14
 CERTAIN: constant(uint256) = 10**4          # in CONFIDENCE_UNIT
 HOUR: constant(int256) = 3600
+YEAR: constant(int256) = 365 * 86400
 WINDOW: constant(uint256) = 1800            # settlement window before an expiry
 NO_UNDERLYING: constant(uint256) = 255
 
@@ -584,15 +586,14 @@ def _report(
             log Disputed(feed=feed, median=agreed * unit, agreeing=agreeing)
             return
 
-    jump: uint256 = rules >> 48 & MASK_32
-    if jump != 0 and before_time != 0:
-        recovery: uint256 = rules >> 80
-        if recovery != 0 and agreed_time >= before_time:
-            level = min(level, before_confidence + (agreed_time - before_time) * CERTAIN // recovery)
-        move: uint256 = self._distance(kind, agreed, before)
-        if move > jump:
-            level = level * jump // move
-
+    if before_time != 0 and rules >> 48 & MASK_32 != 0:
+        level = self._doubted(
+            rules,
+            level,
+            before_confidence,
+            agreed_time - min(before_time, agreed_time),
+            self._distance(kind, agreed, before),
+        )
     self._store(feed, agreed, level, agreed_time)
     log Reported(
         feed=feed, value=agreed * unit, confidence=level * CONFIDENCE_UNIT, time=agreed_time
@@ -644,6 +645,25 @@ def _median(feed: uint256, rules: uint256) -> (int256, uint256, uint256, uint256
         if as_late >= rules & 255:
             agreed_time = max(agreed_time, time)
     return median, level, agreed_time, len(agreeing)
+
+
+@internal
+@pure
+def _doubted(
+    rules: uint256, level: uint256, before: uint256, elapsed: uint256, move: uint256
+) -> uint256:
+    """
+    @dev The confidence (in CONFIDENCE_UNIT) left to a report after a move: it falls at once and
+         recovers over time.
+    """
+    jump: uint256 = rules >> 48 & MASK_32
+    recovery: uint256 = rules >> 80
+    left: uint256 = level
+    if recovery != 0:
+        left = min(left, before + elapsed * CERTAIN // recovery)
+    if move > jump:
+        left = left * jump // move
+    return left
 
 
 @internal
@@ -749,7 +769,6 @@ def _shape(surface: IOracle.Surface):
         )
         return
 
-    level: uint256 = surface.confidence // CONFIDENCE_UNIT
     packed: uint256 = (
         surface.tau
         | convert(sigma, uint256) << 32
@@ -758,6 +777,17 @@ def _shape(surface: IOracle.Surface):
         | convert(b, uint256) << 144
         | (convert(convert(a, bytes32), uint256) & MASK_48) << 192
     )
+    level: uint256 = surface.confidence // CONFIDENCE_UNIT
+    before_time: uint256 = word >> 218
+    rules: uint256 = self._rules[VOL << 32 | surface.underlying]
+    if before_time != 0 and rules >> 48 & MASK_32 != 0:
+        level = self._doubted(
+            rules,
+            level,
+            word >> 204 & 2**14 - 1,
+            surface.time - before_time,
+            self._distance(VOL, self._variance(packed), self._variance(self._surfaces[series])),
+        )
     self._surfaces[series] = packed
     self._terms[series] = word & (2**204 - 1) | level << 204 | surface.time << 218
     log Shaped(
@@ -782,6 +812,23 @@ def _is_bounded(
         return False
     # a + b·sigma·sqrt(1 - rho²) >= 0
     return a >= 0 or (b * sigma) ** 2 * (10**18 - rho**2) >= (a * 10**9) ** 2 * 10**18
+
+
+@internal
+@pure
+def _variance(surface: uint256) -> int256:
+    """
+    @dev At the money, a year, in 1e-12.
+    """
+    word: int256 = convert(convert(surface, bytes32), int256)
+    tau: int256 = word & (2**32 - 1)
+    sigma: int256 = word >> 32 & (2**40 - 1)
+    m: int256 = (word << 144) >> 216
+    rho: int256 = (word << 112) >> 224
+    b: int256 = word >> 144 & (2**48 - 1)
+    a: int256 = (word << 16) >> 208
+    root: int256 = convert(isqrt(convert(m**2 + sigma**2, uint256)), int256)
+    return max(a + b * (root * 10**9 - rho * m) // 10**18, 0) * YEAR // tau
 
 
 # ---------------------------------------------------------------------------------------------

@@ -127,15 +127,22 @@ MUTANTS = (
     Mutant(
         "Oracle.vy",
         "a jump leaves confidence alone",
-        "level = level * jump // move",
-        "level = level",
+        "left = left * jump // move",
+        "left = left",
         ORACLE,
     ),
     Mutant(
         "Oracle.vy",
         "confidence recovers at once",
-        "if recovery != 0 and agreed_time >= before_time:",
-        "if False:",
+        "    if recovery != 0:\n        left = min",
+        "    if False:\n        left = min",
+        ORACLE,
+    ),
+    Mutant(
+        "Oracle.vy",
+        "a jump of vol is one of its level alone",
+        "max(a + b * (root * 10**9 - rho * m) // 10**18, 0)",
+        "max(a, 0)",
         ORACLE,
     ),
     Mutant(

@@ -401,6 +401,40 @@ def test_a_jump_of_a_rate_is_absolute(desk: Desk) -> None:
     assert desk.oracle.report(feed(RATE, ETH, expiry))[1] == WAD // 2
 
 
+@pytest.mark.parametrize(
+    ("terms", "confidence"),
+    [
+        ({"a": WAD // 4}, WAD),
+        ({"a": WAD * 3 // 10}, WAD),
+        ({"a": WAD // 2}, WAD // 5),
+        ({"a": WAD // 2, "tau": 2 * 365 * DAY}, WAD),
+        ({"a": WAD // 8, "b": WAD, "rho": 0, "m": 0, "sigma": WAD // 8}, WAD),
+        ({"a": WAD // 20, "b": WAD // 2, "rho": WAD // 5, "m": WAD // 2, "sigma": 10**9}, WAD),
+        ({"a": -WAD // 20, "b": WAD, "rho": WAD // 5, "m": -WAD // 4, "sigma": 10**9}, WAD),
+    ],
+)
+def test_a_jump_of_vol_is_one_of_variance_at_the_money(
+    desk: Desk, expiry: int, terms: dict[str, int], confidence: int
+) -> None:
+    """However a slice is written: 0.25 a year may become 0.30 in calm, and not 0.50."""
+    desk.configure(VOL, jump=WAD // 5)
+    desk.evm.time += 60
+    desk.shape(ETH, expiry, **terms)
+    word = desk.oracle.market([option(ETH, expiry)], []).expiries[0].terms
+    assert read_terms(word).confidence == confidence
+
+
+def test_confidence_in_vol_recovers_over_time(desk: Desk, expiry: int) -> None:
+    desk.configure(VOL, jump=WAD // 5, recovery=600)
+    desk.evm.time += 60
+    desk.shape(ETH, expiry, a=WAD // 2)
+    for expected in (20, 30, 40):
+        word = desk.oracle.market([option(ETH, expiry)], []).expiries[0].terms
+        assert read_terms(word).confidence == expected * WAD // 100
+        desk.evm.time += 60
+        desk.shape(ETH, expiry, a=WAD // 2)
+
+
 # Freshness by purpose
 
 
