@@ -19,7 +19,7 @@ from sim.agents.intents import (
     Resolve,
     Restart,
 )
-from sim.agents.traders import closing, deposits
+from sim.agents.traders import closing, deposits, true_equity
 from sim.agents.view import HEALTHY, INSOLVENT, SOLVENT, Distress, View
 from sim.model import Model
 from sim.units import Ratio, parse_duration
@@ -113,7 +113,7 @@ class Keeper(Agent[KeeperParams]):
         """Return what to do about one account, and the free equity that it takes."""
         target, p = distress.account, self.params
         if target.phase == HEALTHY:
-            flags = p.flags and target.equity < target.maintenance
+            flags = p.flags and true_equity(view, target) < target.maintenance
             return (Flag(target.id, tip=self._tip) if flags else None), 0.0
         if target.equity >= target.maintenance and (distress.over or target.phase == INSOLVENT):
             return Resolve(target.id, tip=self._tip), 0.0

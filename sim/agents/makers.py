@@ -77,7 +77,7 @@ class MarketMaker(Agent[MakerParams]):
         self._quoted += size * spot
         fair = board.price(order.instrument)
         half = fair * (p.spread if order.instrument.is_option else p.perp_spread)
-        delta = delta_of(view, order.instrument.underlying) * spot / account.equity
+        delta = delta_of(view, account, order.instrument.underlying) * spot / account.equity
         lean = half * min(max(p.skew * 100.0 * delta, -1.0), 1.0)
         price = fair - lean + (half if order.size > 0.0 else -half)
         return Quote(account=account.id, price=max(price, 0.0), size=size)

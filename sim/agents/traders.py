@@ -10,11 +10,13 @@ from pydantic import Field
 
 from sim.agents.base import Agent, Params
 from sim.agents.intents import Deposit, Instrument, Intent, Order, Outcome
-from sim.agents.view import HEALTHY, Board, View
+from sim.agents.view import HEALTHY, AccountView, Board, View
 from sim.reference.book import CALL, NO_UNDERLYING, PUT
 from sim.units import Duration, Ratio
 
 LOT = 1e-4
+REFUSALS_MAX = 3
+"""A trader whose orders the margin gate refused so often builds no further."""
 
 
 class TraderParams(Params):
@@ -46,6 +48,7 @@ class Trader(Agent[T]):
         super().__init__(name, params)
         self._plan: dict[Instrument, float] | None = None
         self._scale = 1.0
+        self._refused = 0
         self._stopped = False
 
     def plan(self, view: View, rng: np.random.Generator) -> dict[Instrument, float]:
@@ -67,7 +70,7 @@ class Trader(Agent[T]):
             if account.equity <= 0.0:
                 return ()
             self._plan = self.plan(view, rng)
-        if account.use >= p.margin_use:
+        if account.use >= p.margin_use or self._refused >= REFUSALS_MAX:
             return ()
         orders = []
         for instrument, target in self._plan.items():
@@ -84,6 +87,7 @@ class Trader(Agent[T]):
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         if any(not o.accepted and "margin" in o.reason for o in outcomes):
             self._scale *= 0.5
+            self._refused += 1
 
     def _underlying(self, board: Board) -> int:
         return board.underlying(self.params.underlying)
@@ -241,9 +245,9 @@ def closing(view: View, slippage: float, tip: float) -> list[Intent]:
     ]
 
 
-def delta_of(view: View, underlying: int) -> float:
-    """Units of the underlying that the first account is long: options, perps and collateral."""
-    board, account = view.board, view.account
+def delta_of(view: View, account: AccountView, underlying: int) -> float:
+    """Units of the underlying that an account is long: options, perps and collateral."""
+    board = view.board
     total = 0.0
     for instrument, size in sorted(account.positions.items()):
         if instrument.underlying == underlying and board.lists(instrument):
@@ -254,12 +258,23 @@ def delta_of(view: View, underlying: int) -> float:
     return total
 
 
+def true_equity(view: View, account: AccountView) -> float:
+    """Equity of an account at the true spots, to first order; the chain's is at the oracle's."""
+    oracle = view.oracle.underlyings
+    moved = 0.0
+    for underlying, believed in zip(oracle.id.tolist(), oracle.spot.tolist(), strict=True):
+        gap = view.board.spot(underlying) - believed
+        if gap != 0.0:
+            moved += delta_of(view, account, underlying) * gap
+    return account.equity + moved
+
+
 def hedges(view: View, band: float, tip: float) -> list[Intent]:
     """Orders in perpetuals against dollar deltas above `band` of the first account's equity."""
     account = view.account
     orders: list[Intent] = []
     for underlying in view.board.market.underlyings.id.tolist():
-        delta, perp = delta_of(view, underlying), Instrument(underlying)
+        delta, perp = delta_of(view, account, underlying), Instrument(underlying)
         size = lots(abs(delta))
         dollars = abs(delta) * view.board.spot(underlying)
         if dollars > band * account.equity and size > 0.0 and view.board.lists(perp):

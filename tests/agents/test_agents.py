@@ -102,6 +102,14 @@ def test_a_trader_stops_adding_at_its_margin_use_and_halves_refused_orders():
     assert half.size == pytest.approx(whole.size / 2, rel=1e-3)
 
 
+def test_a_trader_refused_three_times_builds_no_further():
+    one = agent("perp_trader")
+    for _ in range(3):
+        order = one.decide(stage.view(board=BOARD), rng())[0]
+        one.observe([Outcome(order, accepted=False, reason="gate: below initial margin")])
+    assert not one.decide(stage.view(board=BOARD), rng())
+
+
 def test_a_trader_closes_everything_at_its_stop():
     one = agent("perp_trader", stop=1.5)
     held = stage.account(initial=90e3, positions={BTC: 3.0})
@@ -231,6 +239,14 @@ def test_a_bid_is_within_the_rule_and_the_keepers_means():
     view = stage.view(board=BOARD, accounts=[poor], distressed=[distress()])
     small = agent("liquidator", use="50%").decide(view, rng())[0]
     assert small.fraction == pytest.approx(500 / 19e3)
+
+
+def test_a_keeper_flags_at_the_price_that_is_coming():
+    sick = stage.account(7, equity=10e3, maintenance=11e3, positions={BTC: 1.0})
+    recovered = stage.view(board=BOARD, oracle=CRASHED.market, distressed=[Distress(sick)])
+    falling = stage.view(board=CRASHED, oracle=BOARD.market, distressed=[Distress(sick)])
+    assert not agent("liquidator").decide(recovered, rng())
+    assert agent("liquidator").decide(falling, rng())
 
 
 def test_a_keeper_waits_out_its_latency_and_counts_each_distress_anew():
