@@ -133,7 +133,8 @@ def test_a_stale_market_does_not_flag(harbour: Harbour, book: tuple[int, int]) -
     with pytest.raises(Reverted, match="liquidator: market is stale"):
         harbour.flag(book[0])
     seen = harbour.liquidator.quote(book[0])
-    assert not seen.can_flag and seen.usable & 4 == 0
+    assert not seen.can_flag
+    assert seen.usable & 4 == 0
 
 
 def test_without_equity_the_insolvent_phase_begins_at_once(
@@ -274,7 +275,8 @@ def test_price_falls_with_time(harbour: Harbour, flagged: tuple[int, int]) -> No
     for _ in range(4):
         seen.append(harbour.liquidator.quote(account).price_fraction)
         harbour.wait(1200, 2640)
-    assert seen == sorted(seen, reverse=True) and seen[0] == LIQUIDATION["start_price"]
+    assert seen == sorted(seen, reverse=True)
+    assert seen[0] == LIQUIDATION["start_price"]
 
 
 def test_guards_of_a_bidder(harbour: Harbour, flagged: tuple[int, int]) -> None:
@@ -446,7 +448,7 @@ def test_after_the_path_health_is_enough(harbour: Harbour, flagged: tuple[int, i
 def test_the_payout_rises_from_the_loss_to_loss_plus_margin(
     harbour: Harbour, broke: tuple[int, int]
 ) -> None:
-    account, keeper = broke
+    account, _ = broke
     equity, _, maintenance, _ = harbour.gate.margins(account)
     assert harbour.liquidator.quote(account).price == equity
     harbour.wait(1800, 2200)
@@ -579,7 +581,7 @@ def test_a_rules_answer_is_clamped(harbour: Harbour, book: tuple[int, int]) -> N
     harbour.flag(account)
     seen = harbour.liquidator.quote(account)
     assert (seen.max_fraction, seen.price_fraction, seen.charges) == (WAD, WAD, 0)
-    fraction, paid = harbour.bid(account, keeper)
+    fraction, _ = harbour.bid(account, keeper)
     (event,) = logged(harbour, "Bid")
     assert (fraction, event["price"]) == (WAD, event["value"])
 

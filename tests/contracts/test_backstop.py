@@ -1,0 +1,355 @@
+"""The backstop: taking over, covering, deleveraging, and the withdrawal lock."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+import pytest
+
+from tests.contracts.feeds import DAY, HOUR, WAD
+from tests.contracts.harbour import BACKSTOP, USD, WETH, Harbour
+from tests.evm import Reverted
+
+FUND = 0
+MUTUALISE, DELEVERAGE = 1, 2
+
+
+@pytest.fixture(scope="module")
+def built() -> Harbour:
+    return Harbour()
+
+
+@pytest.fixture
+def harbour(built: Harbour) -> Iterator[Harbour]:
+    """One harbour for the file, put back after each test."""
+    prices, mark = dict(built.prices), built.evm.snapshot()
+    yield built
+    built.evm.revert(mark)
+    built.prices = prices
+
+
+def logged(harbour: Harbour, name: str) -> list[dict[str, Any]]:
+    return [event.args for event in harbour.evm.events if event.name == name]
+
+
+def break_down(harbour: Harbour, spot: int = 2200) -> tuple[int, int, int]:
+    """Leave an account long 5 perpetuals and 2 calls insolvent, its path over.
+
+    The first of its two counterparties is short 3 perpetuals and holds 20,000 dollars, the
+    second is short the rest and holds 100,000.
+    """
+    account = harbour.open("alice", dollars=3900)
+    near, far = harbour.open("bob", dollars=20_000), harbour.open("carol", dollars=100_000)
+    harbour.trade(account, near, harbour.perp, 3 * WAD, 3000 * WAD)
+    harbour.trade(account, far, harbour.perp, 2 * WAD, 3000 * WAD)
+    harbour.trade(account, far, harbour.call(3500), WAD // 5, 0)
+    harbour.wait(60, spot)
+    harbour.flag(account)
+    harbour.wait(HOUR, spot)
+    return account, near, far
+
+
+def burn(harbour: Harbour, account: int, other: int) -> None:
+    """Pay what an account has above initial margin for next to nothing."""
+    equity, initial, *_ = harbour.gate.margins(account)
+    harbour.trade(account, other, harbour.call(4000), 10**9, (equity - initial - WAD) * 10**9)
+
+
+# Taking over
+
+
+def test_fees_and_fund_bear_a_loss_before_anyone_else(harbour: Harbour) -> None:
+    account, near, _ = break_down(harbour)
+    harbour.deposit(FUND, 10_000 * USD)
+    equity, before = harbour.equity(account), harbour.house.cash(near)
+    harbour.liquidator.close(account)
+    assert logged(harbour, "TakenOver") == [
+        {"account": account, "equity": equity, "loss": -equity, "kept": 0}
+    ]
+    assert logged(harbour, "Covered") == []
+    assert harbour.equity(account) == 0
+    assert abs(harbour.equity(FUND) - 10_000 * WAD - equity) < 10**9
+    assert harbour.house.cash(near) == before
+    harbour.check_conservation()
+
+
+def test_the_part_above_the_fund_is_mutualised(harbour: Harbour) -> None:
+    account, near, far = break_down(harbour, 2100)
+    harbour.registry.set_fees((WAD // 100, 0))
+    harbour.trade(near, far, harbour.perp, WAD // 10, 2100 * WAD)
+    fees = harbour.house.ledger().fees
+    harbour.deposit(FUND, 100 * USD)
+    loss = -harbour.equity(account)
+    assert loss > fees + 100 * WAD
+    positive = harbour.house.ledger().positive
+    harbour.liquidator.close(account)
+    (covered,) = logged(harbour, "Covered")
+    assert (covered["fees"], covered["fund"]) == (fees, 0)
+    assert covered["mutualised"] == loss - fees - 100 * WAD
+    harbour.check_conservation()
+    for holder in (near, far):
+        harbour.house.settle(holder)
+    harbour.check_conservation()
+    assert harbour.house.ledger().positive < positive
+
+
+def test_positive_equity_stays_the_owners(harbour: Harbour) -> None:
+    account = harbour.open("alice", dollars=3900)
+    other = harbour.open("bob", dollars=100_000)
+    harbour.trade(account, other, harbour.perp, 5 * WAD, 3000 * WAD)
+    harbour.deposit(FUND, 1000 * USD)
+    harbour.wait(60, 2500)
+    harbour.flag(account)
+    harbour.wait(7200, 2500)
+    harbour.liquidator.turn_insolvent(account)
+    harbour.wait(3600, 2500)
+    equity = harbour.equity(account)
+    assert equity > 0
+    harbour.liquidator.close(account)
+    assert logged(harbour, "TakenOver")[0]["kept"] == equity
+    assert harbour.house.cash(account) == equity
+    assert harbour.house.positions(account) == []
+    owner = harbour.owner(account)
+    harbour.house.withdraw(account, 0, equity // 10**12, owner, sender=owner)
+    harbour.check_conservation()
+
+
+def test_collateral_is_taken_over_too(harbour: Harbour) -> None:
+    account, other = harbour.open("alice", weth=2), harbour.open("bob", dollars=100_000)
+    harbour.trade(account, other, harbour.perp, 4 * WAD, 3000 * WAD)
+    harbour.deposit(FUND, 10_000 * USD)
+    harbour.wait(60, 1500)
+    harbour.flag(account)
+    harbour.wait(3600, 1500)
+    harbour.liquidator.close(account)
+    assert harbour.house.holding(FUND, WETH) == 2 * WAD
+    assert harbour.house.holding(account, WETH) == 0
+    harbour.check_conservation()
+
+
+def test_the_fund_itself_is_worked_out(harbour: Harbour) -> None:
+    """Account 0 is liquidated like any other; its loss is mutualised, its positions deleveraged."""
+    account, near, far = break_down(harbour)
+    harbour.deposit(FUND, 1000 * USD)
+    harbour.liquidator.close(account)
+    harbour.wait(60, 1500)
+    assert harbour.equity(FUND) < 0
+    harbour.flag(FUND)
+    harbour.wait(3600, 1500)
+    harbour.liquidator.close(FUND)
+    assert abs(harbour.equity(FUND)) < 10**9
+    harbour.check_conservation()
+    harbour.backstop.deleverage(
+        FUND,
+        [
+            (near, harbour.perp, 3 * WAD),
+            (far, harbour.perp, 2 * WAD),
+            (far, harbour.call(3500), WAD),
+        ],
+    )
+    assert harbour.house.positions(FUND) == []
+    assert {event["charge"] for event in logged(harbour, "Deleveraged")} == {0}
+    harbour.check_conservation()
+
+
+def test_only_the_liquidator_takes_over_and_covers(harbour: Harbour) -> None:
+    for call in (
+        lambda: harbour.backstop.take_over(1, 0),
+        lambda: harbour.backstop.cover(1, 1),
+    ):
+        with pytest.raises(Reverted, match="backstop: not the liquidator"):
+            call()
+
+
+# Deleveraging
+
+
+@pytest.fixture
+def deleveraging(harbour: Harbour) -> Harbour:
+    harbour.backstop.set_parameters({**BACKSTOP, "mode": DELEVERAGE})
+    return harbour
+
+
+def test_counterparties_bear_the_deficit_by_notional(deleveraging: Harbour) -> None:
+    harbour = deleveraging
+    account, near, far = break_down(harbour)
+    deficit = -harbour.equity(account)
+    before = {each: harbour.equity(each) for each in (account, near, far)}
+    harbour.backstop.deleverage(
+        account,
+        [
+            (near, harbour.perp, 9 * WAD),
+            (far, harbour.perp, 9 * WAD),
+            (far, harbour.call(3500), 9 * WAD),
+        ],
+    )
+    events = logged(harbour, "Deleveraged")
+    assert [event["size"] for event in events] == [-3 * WAD, -2 * WAD, -WAD // 5]
+    charges = [event["charge"] for event in events]
+    assert 0 <= sum(charges) - deficit <= 3
+    notionals = [3 * 2200, 2 * 2200, 2200 // 5]
+    for charge, notional in zip(charges, notionals, strict=True):
+        assert abs(charge * sum(notionals) - deficit * notional) <= sum(notionals)
+    assert 0 <= harbour.equity(account) <= 3
+    assert abs(before[near] - harbour.equity(near) - charges[0]) < 10**12
+    assert abs(before[far] - harbour.equity(far) - charges[1] - charges[2]) < 10**12
+    assert harbour.house.positions(account) == []
+    harbour.liquidator.resolve(account)
+    harbour.check_conservation()
+
+
+def test_deleveraging_in_several_calls_charges_the_same(deleveraging: Harbour) -> None:
+    harbour = deleveraging
+    account, near, far = break_down(harbour)
+    deficit = -harbour.equity(account)
+    charges = 0
+    for item in ((near, harbour.perp), (far, harbour.perp), (far, harbour.call(3500))):
+        harbour.backstop.deleverage(account, [(*item, 9 * WAD)])
+        charges += logged(harbour, "Deleveraged")[0]["charge"]
+    assert 0 <= charges - deficit <= 10
+    assert 0 <= harbour.equity(account) <= 10
+
+
+def test_refusals_of_deleveraging(deleveraging: Harbour) -> None:
+    harbour = deleveraging
+    account, near, far = break_down(harbour)
+
+    def deleverage(*items: tuple[int, int, int]) -> None:
+        harbour.backstop.deleverage(account, list(items))
+
+    with pytest.raises(Reverted, match="backstop: scores increase"):
+        deleverage((far, harbour.perp, WAD), (near, harbour.perp, WAD))
+    with pytest.raises(Reverted, match="backstop: not opposite"):
+        deleverage((near, harbour.call(3500), WAD))
+    with pytest.raises(Reverted, match="backstop: not opposite"):
+        deleverage((near, harbour.call(4000), WAD))
+    with pytest.raises(Reverted, match="backstop: nothing to close"):
+        deleverage((near, harbour.perp, 10**9 - 1))
+    for each in (account, FUND):
+        with pytest.raises(Reverted, match="backstop: not a counterparty"):
+            deleverage((each, harbour.perp, WAD))
+
+
+def test_who_may_be_deleveraged_and_when(harbour: Harbour) -> None:
+    account, near, _ = break_down(harbour)
+    item = [(near, harbour.perp, WAD)]
+    with pytest.raises(Reverted, match="backstop: no deleveraging"):
+        harbour.backstop.deleverage(account, item)
+    harbour.backstop.set_parameters({**BACKSTOP, "mode": DELEVERAGE})
+    with pytest.raises(Reverted, match="backstop: insolvent path is not over"):
+        harbour.backstop.deleverage(near, item)
+    harbour.evm.time += 10 * HOUR
+    with pytest.raises(Reverted, match="backstop: market is stale"):
+        harbour.backstop.deleverage(account, item)
+    harbour.push(3000)
+    with pytest.raises(Reverted, match="backstop: account is healthy"):
+        harbour.backstop.deleverage(account, item)
+
+
+def test_a_counterparty_stays_above_maintenance(deleveraging: Harbour) -> None:
+    harbour = deleveraging
+    account, near, far = break_down(harbour)
+    # What is left without the perpetuals is three naked puts in the money.
+    harbour.trade(far, near, harbour.put(2500), 3 * WAD, 300 * WAD)
+    burn(harbour, near, far)
+    with pytest.raises(Reverted, match="backstop: counterparty below maintenance"):
+        harbour.backstop.deleverage(account, [(near, harbour.perp, 3 * WAD)])
+
+
+def test_a_counterparty_in_liquidation_is_left_alone(deleveraging: Harbour) -> None:
+    harbour = deleveraging
+    account, near, far = break_down(harbour)
+    burn(harbour, near, far)
+    harbour.wait(60, 2320)
+    harbour.flag(near)
+    with pytest.raises(Reverted, match="backstop: counterparty in liquidation"):
+        harbour.backstop.deleverage(account, [(near, harbour.perp, WAD)])
+
+
+def test_with_deleveraging_the_fund_pays_first_and_nobody_is_cut(deleveraging: Harbour) -> None:
+    harbour = deleveraging
+    account, *_ = break_down(harbour)
+    keeper = harbour.open("keeper", dollars=100_000)
+    with pytest.raises(Reverted, match="cash: fund exhausted"):
+        harbour.bid(account, keeper)
+    with pytest.raises(Reverted, match="liquidator: cannot close"):
+        harbour.liquidator.close(account)
+    mark = harbour.evm.snapshot()
+    harbour.deposit(FUND, 10_000 * USD)
+    harbour.bid(account, keeper)
+    harbour.evm.revert(mark)
+    harbour.deposit(FUND, 10_000 * USD)
+    harbour.liquidator.close(account)
+    harbour.check_conservation()
+
+
+def test_after_the_grace_the_fund_takes_over_all_the_same(deleveraging: Harbour) -> None:
+    harbour = deleveraging
+    account, *_ = break_down(harbour)
+    assert not harbour.backstop.can_take_over(account, harbour.equity(account))
+    harbour.wait(BACKSTOP["grace"], 2200)
+    assert harbour.backstop.can_take_over(account, harbour.equity(account))
+    harbour.liquidator.close(account)
+    assert logged(harbour, "Covered")[0]["mutualised"] > 0
+    harbour.check_conservation()
+
+
+# The withdrawal lock
+
+
+def test_withdrawals_are_locked_while_losses_exceed_the_fund(harbour: Harbour) -> None:
+    _, near, _ = break_down(harbour)
+    owner = harbour.owner(near)
+    assert harbour.backstop.locked()
+    with pytest.raises(Reverted, match="registry: withdrawals are locked"):
+        harbour.house.withdraw(near, 0, USD, owner, sender=owner)
+    harbour.deposit(FUND, 10_000 * USD)
+    assert not harbour.backstop.locked()
+    harbour.house.withdraw(near, 0, USD, owner, sender=owner)
+
+
+def test_the_lock_leaves_dust_and_ends(harbour: Harbour) -> None:
+    account, *_ = break_down(harbour)
+    loss = harbour.liquidator.insolvency()[0]
+    harbour.backstop.set_parameters({**BACKSTOP, "lock_dust": loss})
+    assert not harbour.backstop.locked()
+    harbour.backstop.set_parameters({**BACKSTOP, "lock_dust": loss - 1})
+    assert harbour.backstop.locked()
+    harbour.evm.time = harbour.liquidator.insolvency()[1] + BACKSTOP["lock_length"] - 1
+    assert harbour.backstop.locked()
+    harbour.evm.time += 1
+    assert not harbour.backstop.locked()
+    harbour.push(2200)
+    harbour.liquidator.close(account)
+    assert harbour.liquidator.insolvency() == (0, 0)
+
+
+# Parameters
+
+
+def test_only_the_owner_sets(harbour: Harbour) -> None:
+    with pytest.raises(Reverted, match="backstop: not owner"):
+        harbour.backstop.set_parameters(BACKSTOP, sender=harbour.matcher)
+    harbour.backstop.set_parameters({**BACKSTOP, "grace": 7})
+    assert harbour.backstop.parameters().grace == 7
+    assert logged(harbour, "ParametersSet")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"mode": 0}, "one mode"),
+        ({"mode": 3}, "one mode"),
+        ({"grace": 7 * DAY + 1}, "grace out of range"),
+        ({"lock_dust": 10**27 + 1}, "dust out of range"),
+        ({"lock_length": 7 * DAY + 1}, "lock out of range"),
+    ],
+)
+def test_parameters_have_bounds(harbour: Harbour, change: dict[str, int], reason: str) -> None:
+    with pytest.raises(Reverted, match=f"backstop: {reason}"):
+        harbour.backstop.set_parameters({**BACKSTOP, **change})
+
+
+def test_capacity_is_fees_and_fund(harbour: Harbour) -> None:
+    harbour.deposit(FUND, 5 * USD)
+    assert harbour.backstop.capacity() == 5 * WAD
