@@ -11,7 +11,7 @@ from sim.errors import InputError
 _SCENARIO = """\
 schema: 1
 name: {name}
-description: Black Thursday, two days of it, with a seed of our own.
+description: Black Thursday, with a seed of our own.
 extends: black-thursday
 seed: 1
 
