@@ -20,6 +20,7 @@ from sim.units import YEAR
 
 _THIRTY_DAYS = 30 * 86_400 / YEAR
 _FUND = 0
+_SOLVENT = 1
 _LIQUIDATIONS = {
     "Flagged": "flagged",
     "Bid": "bid",
@@ -83,7 +84,7 @@ class Recorder:
             [
                 {"step": step, "index": index, "log": log, **row}
                 for index, log, event in numbered
-                for row in _losses(event)
+                for row in _losses(event, events[index])
             ],
         )
         self._mutualised += sum(
@@ -342,25 +343,35 @@ def _numbered(events: Sequence[Sequence[Event]]) -> Iterable[tuple[int, int, Eve
             log += 1
 
 
-def _losses(event: Event) -> list[dict[str, Any]]:
-    """Return who bore what of a loss, as rows of the waterfall."""
+def _losses(event: Event, own: Sequence[Event]) -> list[dict[str, Any]]:
+    """Return who bore what of a loss, as rows of the waterfall.
+
+    `own` are the events of the same transaction: they say whose loss it is.
+    """
     args = event.args
-    if event.name == "Bid" and args["phase"] == 1:
-        lost = args["equity"] - args["equity_after"]
-        return [_layer("account", args["account"], lost)] if lost > 0 else []
-    if event.name == "Covered":
-        shares = (
-            ("fees", "fees"),
-            ("fund", "fund"),
-            ("mutualisation", "mutualised"),
-            ("deficit", "deficit"),
-        )
-        return [
-            _layer(layer, args["target"], args[name]) for layer, name in shares if args[name] > 0
-        ]
-    if event.name == "Deleveraged" and args["charge"] > 0:
-        return [_layer("deleveraging", args["counterparty"], args["charge"])]
-    return []
+    lost = next((other for other in own if other.name in ("TakenOver", "Bid")), event)
+    match event.name:
+        case "Bid" if args["phase"] == _SOLVENT:
+            rows = [("account", args["account"], args["equity"] - args["equity_after"])]
+        case "Covered":
+            rows = [
+                (layer, lost.args.get("account", -1), args[name])
+                for layer, name in (
+                    ("fees", "fees"),
+                    ("fund", "fund"),
+                    ("mutualisation", "mutualised"),
+                    ("deficit", "deficit"),
+                )
+            ]
+        case "TakenOver":
+            # What nobody else covers, the fund bears by taking the account as it is.
+            covered = sum(other.args["amount"] for other in own if other.name == "Covered")
+            rows = [("fund", args["account"], args["loss"] - covered)]
+        case "Deleveraged":
+            rows = [("deleveraging", args["counterparty"], args["charge"])]
+        case _:
+            rows = []
+    return [_layer(*row) for row in rows if row[2] > 0]
 
 
 def _layer(layer: str, account: int, amount: int) -> dict[str, Any]:
