@@ -45,6 +45,10 @@ class Mutant:
 
 ORACLE = "test_oracle.py"
 ORDERS = "test_order_venue.py"
+HOUSE = "test_clearing_house.py"
+CASH = "test_cash.py test_mutualisation.py"
+LIQUIDATOR = "test_liquidator.py"
+BACKSTOP = "test_backstop.py"
 
 MUTANTS = (
     Mutant(
@@ -417,6 +421,334 @@ MUTANTS = (
         "WAD if state.equity < threshold else CLOSE_FACTOR",
         "CLOSE_FACTOR",
         "test_rules.py",
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "a withdrawal is not gated",
+        "    portfolio._bump(account)\n"
+        "    self._check_initial(account, self._oracle())\n"
+        "    log IClearingHouse.Withdrawn",
+        "    portfolio._bump(account)\n    log IClearingHouse.Withdrawn",
+        HOUSE,
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "the giver of a transfer is not gated",
+        "    self._check_initial(source, oracle)\n",
+        "",
+        HOUSE,
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "the new scheme is not asked",
+        "    portfolio._bump(account)\n"
+        "    self._check_initial(account, self._oracle())\n"
+        "    log IClearingHouse.SchemeSwitched",
+        "    portfolio._bump(account)\n    log IClearingHouse.SchemeSwitched",
+        HOUSE,
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "accounts in liquidation withdraw",
+        "    self._check_role(account, IClearingHouse.Role.WITHDRAW)\n"
+        "    self._check_idle(account)\n",
+        "    self._check_role(account, IClearingHouse.Role.WITHDRAW)\n",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "venues trade without a grant",
+        "            self._check_role(leg.account, IClearingHouse.Role.TRADE)\n",
+        "",
+        HOUSE,
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "anyone moves balances",
+        "    assert staticcall cash_ledger.REGISTRY.check_workout(msg.sender)\n"
+        '    assert source != target, "clearing: same account"',
+        '    assert source != target, "clearing: same account"',
+        HOUSE,
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "the second branch stays open in liquidation",
+        "        reduces and portfolio._phase(account) == 0,",
+        "        reduces,",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "a perpetual bought off its mark is not settled",
+        "            flow += value\n",
+        "",
+        HOUSE,
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "fees are not taken",
+        "    if fee > 0:\n        cash_ledger._take_fee(account, fee)\n",
+        "    if fee > 0:\n",
+        HOUSE,
+    ),
+    Mutant(
+        "Gate.vy",
+        "stale prices open",
+        "if IOracle.Purpose.OPENING in usable and equity",
+        "if equity",
+        HOUSE,
+    ),
+    Mutant(
+        "Gate.vy",
+        "closing may lower equity",
+        '    assert equity_after >= equity - convert(capped, int256), "gate: equity falls"\n',
+        "",
+        HOUSE,
+    ),
+    Mutant(
+        "Registry.vy",
+        "a trade need not sum to zero",
+        '        assert net == 0, "registry: sizes do not sum to 0"\n',
+        "",
+        HOUSE,
+    ),
+    Mutant(
+        "Registry.vy",
+        "cash of a trade need not sum to zero",
+        '    assert money == 0, "registry: cash does not sum to 0"\n',
+        "",
+        HOUSE,
+    ),
+    Mutant(
+        "Registry.vy",
+        "withdrawals are never locked",
+        '    assert not staticcall IBackstop(self.backstop).locked(), "registry: '
+        'withdrawals are locked"\n',
+        "",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Registry.vy",
+        "anyone is a venue",
+        '    assert self.is_venue[venue], "registry: not a venue"\n',
+        "",
+        HOUSE,
+    ),
+    Mutant(
+        "modules/portfolio.vy",
+        "funding is received by who should pay it",
+        "-size * (index - settled_index)",
+        "size * (index - settled_index)",
+        HOUSE,
+    ),
+    Mutant(
+        "modules/portfolio.vy",
+        "the funding index is not remembered",
+        "            self._funding[account][underlying] = index\n",
+        "            pass\n",
+        HOUSE,
+    ),
+    Mutant(
+        "modules/portfolio.vy",
+        "a taken perpetual starts at an old funding index",
+        "            self._funding[account][position._underlying(name)] = index\n"
+        "            word |=",
+        "            word |=",
+        HOUSE,
+    ),
+    Mutant(
+        "modules/portfolio.vy",
+        "puts pay like calls",
+        "        value = -value\n",
+        "        pass\n",
+        HOUSE,
+    ),
+    Mutant(
+        "modules/portfolio.vy",
+        "a flip counts as reducing",
+        "and abs(after) <= abs(before) and (after == 0 or (after > 0) == (before > 0))",
+        "and abs(after) <= abs(before)",
+        HOUSE,
+    ),
+    Mutant(
+        "modules/portfolio.vy",
+        "shorts count as open interest",
+        "max(after, 0) - max(before, 0)",
+        "abs(after) - abs(before)",
+        HOUSE,
+    ),
+    Mutant(
+        "modules/cash_ledger.vy",
+        "interest is rounded down",
+        "return index + self._ceil_div(index * rate * elapsed, WAD * YEAR)",
+        "return index + index * rate * elapsed // (WAD * YEAR)",
+        CASH,
+    ),
+    Mutant(
+        "modules/cash_ledger.vy",
+        "a haircut is rounded up for the account",
+        "scaled: uint256 = convert(stored, uint256) * index_now // index_then",
+        "scaled: uint256 = self._ceil_div(convert(stored, uint256) * index_now, index_then)",
+        CASH,
+    ),
+    Mutant(
+        "modules/cash_ledger.vy",
+        "fees do not repay the deficit",
+        "        self._losses = losses - repaid\n",
+        "        pass\n",
+        CASH,
+    ),
+    Mutant(
+        "modules/cash_ledger.vy",
+        "a mutualised loss is not taken from the total",
+        "    self._totals -= taken\n\n    generation",
+        "    generation",
+        CASH,
+    ),
+    Mutant(
+        "modules/cash_ledger.vy",
+        "debt bears no interest",
+        "            settled = -owed\n            interest = convert(owed + stored, uint256)\n",
+        "            settled = stored\n",
+        CASH,
+    ),
+    Mutant(
+        "modules/workout.vy",
+        "sizes taken are rounded away from zero",
+        "position._size(word) * convert(fraction, int256) // SIGNED_WAD",
+        "(position._size(word) * convert(fraction, int256) + SIGNED_WAD - 1) // SIGNED_WAD",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "modules/workout.vy",
+        "reserved cash is sold too",
+        "(book.cash - convert(reserved, int256)) * convert",
+        "book.cash * convert",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "healthy accounts are flagged",
+        '    assert seen.equity < convert(seen.maintenance, int256), "liquidator: '
+        'account is healthy"\n',
+        "",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "bidders need no margin",
+        '    assert equity >= convert(initial, int256), "liquidator: bidder below '
+        'initial margin"\n',
+        "",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "a price limit is not looked at",
+        '    assert paid <= price_limit, "liquidator: price above limit"\n',
+        "",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "the expected state is not looked at",
+        '        assert expected_state == self._state(account), "liquidator: state has changed"\n',
+        "        pass\n",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "a bid takes more than the rule allows",
+        "    taken: uint256 = min(fraction, most)\n",
+        "    taken: uint256 = min(fraction, WAD)\n",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "the rule's price may lower health",
+        "        self._health(before) - self._health(after),\n",
+        "        0,\n",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "a bid for all of an insolvent account does not end it",
+        "    if taken == WAD:\n        self._end(account)",
+        "    if taken > WAD:\n        self._end(account)",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "above maintenance nothing ends before the buffer, ever",
+        "            self._is_over(course) and self._health(seen) >= 0\n",
+        "            False\n",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "a solvent account turns insolvent at once",
+        "seen.equity <= 0 or (self._is_over(course) and self._health(seen) < 0)",
+        "seen.equity <= 0 or self._health(seen) < 0",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "the fund takes accounts before the path is over",
+        "        and self._is_over(course)\n"
+        "        and self._health(seen) < 0\n"
+        "        and staticcall",
+        "        and self._health(seen) < 0\n        and staticcall",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "payouts do not rise",
+        "least + (most - least) * convert(elapsed, int256)",
+        "least + (most - least) * 0 * convert(elapsed, int256)",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "an insolvent bid pays for all of the account",
+        "    return convert(payout, uint256) * taken // WAD",
+        "    return convert(payout, uint256)",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "what is left of an account goes to the fund",
+        "            extcall house.move(FUND, account, [], [], convert(kept, int256))\n",
+        "            pass\n",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "withdrawals stay locked for ever",
+        "if total == 0 or block.timestamp >= since + self._parameters.lock_length:",
+        "if total == 0:",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "counterparties in any order",
+        '    assert score <= ceiling, "backstop: scores increase"\n',
+        "",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "counterparties may fall below maintenance",
+        '    assert self._score(item.account, gate) <= WAD, "backstop: counterparty '
+        'below maintenance"\n',
+        "",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "anyone takes accounts over",
+        '    """\n    self._check_liquidator()\n    house',
+        '    """\n    house',
+        BACKSTOP,
     ),
 )
 
