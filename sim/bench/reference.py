@@ -168,7 +168,7 @@ def _scalar_peers(inputs: tuple[Floats, ...], count: int) -> dict[str, float]:
         found[name] = count / (time.perf_counter() - started)
 
     try:
-        import QuantLib as ql
+        ql: Any = import_module("QuantLib")
     except ImportError:
         pass
     else:

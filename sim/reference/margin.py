@@ -6,9 +6,9 @@ ScenarioEngine, SensitivityEngine and LtvEngine.
 
 Where PROTOCOL 5 is silent: a negative rate counts as 0 in every discount; percentages of perps and
 of collateral that moves are of spot and of dollars, haircuts of value in quote currency; an asset
-without a haircut is worth nothing (its whole value is charged outside); dollar delta is the profit
-per relative move of spot; an underlying that the correlation matrices do not list adds its loss in
-full; where nothing is lost the basis binds.
+without a haircut is worth nothing (its whole value is charged outside); the dollar delta of the
+concentration charge is undiscounted, per relative move of spot; an underlying that the correlation
+matrices do not list adds its loss in full; where nothing is lost the basis binds.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def scenario_margin(portfolio: Portfolio, rules: ScenarioRulebook) -> Assessment
 
     # 6-8: across underlyings, charges, requirements.
     risk = correlated(loss_up, loss_down, rules.correlation, p.market.underlyings.id)
-    charges = all_charges(p, rules.charges, discount)
+    charges = all_charges(p, rules.charges, dollar_delta(p))
     inside, outside, initial_only = charges.sum(axis=1).T
     factor = initial_factor(rules.factors, p.market.stable)
     maintenance = rules.factors.maintenance * (risk + inside) + outside
@@ -317,10 +317,10 @@ def initial_factor(f: Factors, stable: float) -> float:
     return f.initial + f.depeg_factor * max(0.0, f.depeg_threshold - stable)
 
 
-def all_charges(p: Portfolio, c: Charges, discount: Floats) -> Floats:
-    """(m, charges, 3) the charges of PROTOCOL 5.7 by place."""
+def all_charges(p: Portfolio, c: Charges, delta: Floats) -> Floats:
+    """(m, charges, 3) the charges of PROTOCOL 5.7 by place, given dollar deltas (m, u)."""
     spot = np.asarray(p.market.underlyings.spot)
-    over = np.maximum(np.abs(dollar_delta(p, discount)) - c.concentration_threshold, 0.0)
+    over = np.maximum(np.abs(delta) - c.concentration_threshold, 0.0)
     bases = {
         "naked_short": p.naked_shorts * spot,
         "perp": np.abs(p.perp_units) * spot,
@@ -380,9 +380,9 @@ def doubtful(p: Portfolio, threshold: float) -> Floats:
     return total
 
 
-def dollar_delta(p: Portfolio, discount: Floats) -> Floats:
+def dollar_delta(p: Portfolio, discount: Floats | float = 1.0) -> Floats:
     """(m, u) profit per relative move of an underlying: options, perps and moving collateral."""
-    moving = discount * p.market.expiries.forward_variable
+    moving = discount * np.asarray(p.market.expiries.forward_variable)
     slope = p.greeks.delta * moving[p.series_expiry]
     options = p.expiry_to_underlying(p.by_expiry(slope))
     return options + p.perp_value + p.moving_collateral

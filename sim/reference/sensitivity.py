@@ -62,7 +62,8 @@ def sensitivity_margin(p: Portfolio, rules: SensitivityRulebook) -> Assessment:
     g = p.greeks
     of_series = discount[p.series_expiry]
     moving = np.asarray(p.market.expiries.forward_variable)[p.series_expiry]
-    delta = dollar_delta(p, discount)[:, listed]
+    every_delta = dollar_delta(p, discount)
+    delta = every_delta[:, listed]
     gamma = p.expiry_to_underlying(p.by_expiry(g.gamma * of_series * moving**2))[:, listed]
     vega = bucket_vegas(p, rules, g.vega * of_series)[:, listed]
     theta = p.by_expiry(g.theta * of_series).sum(axis=1)
@@ -82,7 +83,7 @@ def sensitivity_margin(p: Portfolio, rules: SensitivityRulebook) -> Assessment:
     least = p.naked_shorts @ np.asarray(p.market.underlyings.spot) * rules.naked_short_minimum
     risk = np.maximum(risk, least)
 
-    charges = all_charges(p, rules.charges, discount)
+    charges = all_charges(p, rules.charges, every_delta)
     inside, outside, initial_only = charges.sum(axis=1).T
     factor = initial_factor(rules.factors, p.market.stable)
     values = p.by_expiry(g.price * of_series)
