@@ -55,3 +55,6 @@ if [ -n "${PLIMSOLL_NO_UV:-}" ] || ! install_with_uv; then
 fi
 
 .venv/bin/python -m sim.chain.install
+
+say "compiling the contracts"
+.venv/bin/python -m sim.protocol.artifacts

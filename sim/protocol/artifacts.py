@@ -20,6 +20,7 @@ from sim.errors import EnvironmentFault, InputError, unknown
 
 EVM_VERSION = "cancun"
 _FORMAT = 1
+_KEPT_VERSIONS = 20
 _NOT_DEPLOYED = {"modules", "interfaces", "testing"}
 _WORD = re.compile(r"\w+")
 
@@ -233,6 +234,9 @@ def _write(entry: Path, built: Artifact) -> None:
         entry.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(orjson.dumps(stored))
         part.replace(entry)
+        versions = entry.parent.glob(f"{built.name}-*.json")
+        for old in sorted(versions, key=lambda path: path.stat().st_mtime)[:-_KEPT_VERSIONS]:
+            old.unlink(missing_ok=True)
     except OSError:
         # A cache that cannot be written costs time, nothing else.
         with contextlib.suppress(OSError):
@@ -240,7 +244,9 @@ def _write(entry: Path, built: Artifact) -> None:
 
 
 def main(contracts: Sequence[str]) -> None:
-    """Compile into the cache: what `_compile_apart` starts."""
+    """Compile these files into the cache, or all that `deployables` lists."""
+    if not contracts:
+        artifacts()
     for contract in contracts:
         artifact(Path(contract))
 

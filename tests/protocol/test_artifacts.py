@@ -87,6 +87,16 @@ def test_unrelated_change_does_not(project: Path) -> None:
     assert len(entries(project)) == 1
 
 
+def test_cache_keeps_few_versions_of_a_contract(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler, "_KEPT_VERSIONS", 2)
+    for answer in range(4):
+        (project / "library.vy").write_text(LIBRARY.format(answer=answer))
+        artifact(project / "Mine.vy")
+    assert len(entries(project)) == 2
+
+
 def test_damaged_cache_is_mended(project: Path) -> None:
     good = artifact(project / "Mine.vy")
     [entry] = entries(project)
