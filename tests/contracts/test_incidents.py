@@ -180,6 +180,17 @@ def test_lyra05_a_bid_for_everything_ends_it(spot: int) -> None:
     harbour.check_conservation()
 
 
+def test_lyra05_dust_left_by_rounding(harbour: Harbour) -> None:
+    """Sizes are rounded toward zero: what is left may be too small to bid for, and still ends."""
+    short, _ = short_squeeze(harbour, 5000)
+    bidder = harbour.open("bidder", 50_000)
+    harbour.flag(short)
+    harbour.bid(short, bidder)
+    if harbour.liquidator.phase(short) == SOLVENT:
+        harbour.liquidator.resolve(short)
+    assert harbour.liquidator.phase(short) == 0
+
+
 def test_lyra06_bidder_pays_more_than_intended(harbour: Harbour) -> None:
     """The owner adds collateral in front of a bid: price limit and expected state stop it."""
     short, _ = short_squeeze(harbour, 5000)
@@ -195,7 +206,8 @@ def test_lyra06_bidder_pays_more_than_intended(harbour: Harbour) -> None:
     fraction = dearer.max_fraction
     with pytest.raises(Reverted, match="price above limit"):
         harbour.bid(short, bidder, limit=per_unit * fraction // WAD)
-    harbour.bid(short, bidder, limit=dearer.price + dearer.charges + 10**9, state=dearer.state)
+    most = dearer.price * 10_001 // 10_000 + dearer.charges  # a share for what rounding adds
+    harbour.bid(short, bidder, limit=most, state=dearer.state)
 
 
 # Derive's repository
