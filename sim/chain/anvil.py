@@ -18,7 +18,7 @@ import time
 import weakref
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Sequence
+from typing import Any, NamedTuple, Self, Sequence
 
 import orjson
 
@@ -45,6 +45,14 @@ _PR_SET_PDEATHSIG = 1
 _KEPT_BLOCKS = 64
 
 
+class Standing(NamedTuple):
+    """A node left standing: killing `pid` stops it. `url` is None if no port was chosen."""
+
+    pid: int
+    socket: Path
+    url: str | None
+
+
 class AnvilBackend:
     """A chain in an Anvil of its own.
 
@@ -56,12 +64,19 @@ class AnvilBackend:
         Gas limit of a block.
     port
         HTTP port on which other tools may look at the chain; by default any free one.
+    lasting
+        Whether the node may outlive this process, once `detach` was called.
     """
 
     name = "anvil"
 
     def __init__(
-        self, *, timestamp: int, gas_limit: int = GAS_LIMIT, port: int | None = None
+        self,
+        *,
+        timestamp: int,
+        gas_limit: int = GAS_LIMIT,
+        port: int | None = None,
+        lasting: bool = False,
     ) -> None:
         self.anvil = find_anvil()
         self.number = 0
@@ -72,7 +87,7 @@ class AnvilBackend:
         self._marks: dict[int, tuple[str, int, int, int, dict[str, int]]] = {}
         # A Unix socket's path may not exceed some 107 bytes, so not wherever TMPDIR points.
         self._folder = Path(tempfile.mkdtemp(prefix="plimsoll-", dir=_short_folder()))
-        self._process = _spawn(self.anvil, self._folder, timestamp, gas_limit, port)
+        self._process = _spawn(self.anvil, self._folder, timestamp, gas_limit, port, lasting)
         self._release = weakref.finalize(self, _stop, self._process, self._folder)
         try:
             self._rpc = _Rpc(self._folder / "rpc", self._process, self._folder / "log")
@@ -242,9 +257,11 @@ class AnvilBackend:
             self.gas_limit = gas_limit
         self._marks = {key: value for key, value in self._marks.items() if key < mark}
 
-    def detach(self) -> None:
-        """Leave the node standing when this object and this process go."""
+    def detach(self) -> Standing:
+        """Leave the node standing when this object goes, and this process if it is `lasting`."""
         self._release.detach()
+        url = None if self.port is None else f"http://127.0.0.1:{self.port}"
+        return Standing(self._process.pid, self._folder / "rpc", url)
 
     def close(self) -> None:
         """Stop the node and remove its folder."""
@@ -344,7 +361,7 @@ _HEADER = {"jsonrpc": "2.0"}
 
 
 def _spawn(
-    anvil: Anvil, folder: Path, timestamp: int, gas_limit: int, port: int | None
+    anvil: Anvil, folder: Path, timestamp: int, gas_limit: int, port: int | None, lasting: bool
 ) -> subprocess.Popen[bytes]:
     command = [
         *(str(anvil.path), "--quiet", "--ipc", str(folder / "rpc"), "--port", str(port or 0)),
@@ -370,7 +387,7 @@ def _spawn(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent if hasattr(libc, "prctl") else None,
+            preexec_fn=die_with_parent if hasattr(libc, "prctl") and not lasting else None,
         )
 
 

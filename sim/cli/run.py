@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sim.cli._progress import progress_bar
 
 
 @click.command()
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Replace one value.")
 @click.option("--backend", type=click.Choice(["anvil", "revm"]), default="anvil", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--resume", is_flag=True, help="Finish a run that was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(
@@ -25,11 +27,16 @@ def command(
     overrides: tuple[str, ...],
     backend: str,
     out: Path | None,
+    resume: bool,
     as_json: bool,
 ) -> int:
     """Run SCENARIO, a shipped name or a file.
 
     The exit status is 0 if every expectation and check held, 1 if one was broken.
+
+    A run that is interrupted leaves OUT.partial. The same command with --resume plays it again,
+    verifies every block against the journal that is there and finishes it; without --resume it
+    starts afresh.
 
     \b
     Examples:
@@ -40,34 +47,24 @@ def command(
     from sim.engine import run
     from sim.report.console import facts, show
 
-    quiet = bool(ctx.parent and ctx.parent.params.get("quiet"))
-    errors = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=errors,
-        transient=True,
-        disable=quiet or not errors.is_terminal,
-    ) as bar:
-        task = bar.add_task("compiling", total=None, note="")
-
-        def progress(stage: str, done: int, total: int | None, note: str) -> None:
-            bar.update(task, description=stage, completed=done, total=total, note=note)
-
-        finished = run(
-            scenario,
-            seed=seed,
-            overrides=overrides,
-            backend=backend,
-            out=out,
-            progress=progress,
-        )
+    with progress_bar() as tell:
+        try:
+            finished = run(
+                scenario,
+                seed=seed,
+                overrides=overrides,
+                backend=backend,
+                out=out,
+                resume=resume,
+                progress=tell,
+            )
+        except BaseException as error:
+            for note in getattr(error, "__notes__", ()):
+                click.echo(f"plimsoll: {note}", err=True)
+            raise
     if as_json:
         click.echo(orjson.dumps(facts(finished)))
-    elif quiet:
+    elif ctx.parent and ctx.parent.params.get("quiet"):
         click.echo(finished.manifest["outcome"]["verdict"])
     else:
         show(finished, Console(soft_wrap=True))

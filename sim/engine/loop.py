@@ -21,6 +21,7 @@ from sim.checks.conservation import balance
 from sim.engine.journal import Journal
 from sim.engine.recorder import Recorder, failure
 from sim.engine.world import SET_UP, Action, World
+from sim.market.impact import Feedback
 from sim.market.paths import Paths
 from sim.oracle.feeds import Oracle
 from sim.protocol.abi import Event
@@ -28,6 +29,7 @@ from sim.protocol.client import Snapshot
 from sim.reference.book import Market
 from sim.reference.rulebook import Rulebook
 from sim.streams import Streams
+from sim.units import from_wad
 
 Progress = Callable[[str, int, int | None, str], None]
 """Told the stage, how far it is, how long it is if known, and a note."""
@@ -56,10 +58,11 @@ class Loop:
         steps = len(self.paths.times)
         snapshot: Snapshot | None = None
         grants: list[Action] = []
+        feedback = Feedback(self.paths)
         crowding = 0.0
         arrivals = 0
         for step in range(steps):
-            truth = self.paths.at(step)
+            truth = self.paths.at(step, feedback.moves)
             views = self._views(step, truth, snapshot, crowding)
             wishes, refused = self._wishes(step, views)
             pending = self._arranged(step, wishes, arrivals)
@@ -72,6 +75,8 @@ class Loop:
             block, events = self._mine(step, actions, truth.time)
             grants = self.world.learn(actions, events)
             self._tell(actions, block, refused)
+            if snapshot is not None:
+                feedback.advance(step, _liquidated(snapshot, events))
             crowding = sum(r.gas_used for r in block.receipts) / self.world.backend.gas_limit
 
             snapshot = self.world.snapshot()
@@ -153,7 +158,7 @@ class Loop:
         self, step: int, wishes: Sequence[tuple[str, Intent]], arrivals: int
     ) -> list[Pending]:
         pending = [
-            Pending(name, intent, arrivals + rank, 0) for rank, (name, intent) in enumerate(wishes)
+            Pending(name, intent, arrivals + rank) for rank, (name, intent) in enumerate(wishes)
         ]
         rng: np.random.Generator = self.streams.at("blocks/order", step)
         ordered = arranged(pending, self.order, rng)
@@ -196,6 +201,28 @@ class SetUpFailed(Exception):
 
     def __init__(self, action: Action, receipt: Receipt) -> None:
         super().__init__(f"{action.name} by {action.agent} failed: {failure(receipt)}")
+
+
+def _liquidated(before: Snapshot, events: Sequence[Sequence[Event]]) -> dict[int, float]:
+    """Return the dollars of each underlying that bids took over: negative, what will be sold."""
+    row = {account: i for i, account in enumerate(before.accounts.tolist())}
+    left: dict[int, float] = {}
+    flows: dict[int, float] = {}
+    for own in events:
+        for event in own:
+            if event.name != "Bid":
+                continue
+            account = event.args["account"]
+            rest = left.get(account, 1.0)
+            taken = rest * from_wad(event.args["fraction"])
+            left[account] = rest - taken
+            underlyings = before.market.underlyings
+            for u, (underlying, spot) in enumerate(
+                zip(underlyings.id.tolist(), underlyings.spot.tolist(), strict=True)
+            ):
+                dollars = taken * float(before.greeks[row[account], u, 0]) * spot
+                flows[underlying] = flows.get(underlying, 0.0) - dollars
+    return flows
 
 
 def _alive(instrument: Instrument, time: int) -> bool:

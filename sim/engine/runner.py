@@ -16,6 +16,8 @@ from sim import __version__, rulebooks
 from sim.agents.base import Agent, Params
 from sim.agents.intents import Instrument
 from sim.chain import open_backend
+from sim.engine import resume as resuming
+from sim.engine.archive import ARCHIVE, pack
 from sim.engine.journal import Journal
 from sim.engine.loop import SET_UP_GAS, Loop, Progress
 from sim.engine.recorder import Recorder
@@ -46,6 +48,7 @@ def run(
     overrides: Sequence[str] = (),
     backend: str = "anvil",
     out: str | Path | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Run a scenario and return its folder.
@@ -63,17 +66,19 @@ def run(
     out : path, optional
         Folder of the run; `runs/<scenario>-<identity>` unless given. A finished run of the same
         identity that is there already is returned as it is.
+    resume : bool
+        Finish the interrupted run of that folder: it is played again and must repeat every block
+        that was journalled. Otherwise what an interrupted run left there is replaced.
     progress : callable, optional
         Told `(stage, done, total, note)`.
 
     Raises
     ------
     InputError, EnvironmentFault
-        With a message for people; nothing but a `.partial` folder is left.
+        With a message for people. Nothing but a `.partial` folder is left, and whatever
+        interrupts the run once that exists carries a note with the command that resumes it.
     """
     tell = progress or _silent
-    started = datetime.now(UTC)
-    clock = time.perf_counter()
     tell("reading", 0, None, "")
     chosen = load(str(scenario), overrides, seed)
     check_names(chosen.expect)
@@ -85,22 +90,50 @@ def run(
     if folder.exists():
         return _kept(folder, identity)
 
+    partial = resuming.partial(folder)
+    done = resuming.earlier(folder, identity) if resume else []
+    if partial.is_dir():
+        with resuming.claimed(partial):
+            pass
     writer = RunWriter(folder)
-    journal = Journal(writer.folder / JOURNAL)
-    genesis = chosen.horizon.start - _GENESIS_BEFORE_START
+    start = resuming.Start.of(identity, str(scenario), seed, overrides, backend, out)
+    with resuming.claimed(partial):
+        try:
+            writer.write(resuming.START, start.encoded())
+            journal = Journal(partial / JOURNAL, done)
+            return _write(writer, journal, plan, backend, versions, tell)
+        except BaseException as error:
+            error.add_note(f"{partial} is kept; to finish it: {start.command}")
+            raise
+
+
+def _write(
+    writer: RunWriter,
+    journal: Journal,
+    plan: Plan,
+    backend: str,
+    versions: dict[str, str],
+    tell: Progress,
+) -> Run:
+    """Play a plan, write all of its folder and give that its final name."""
+    started = datetime.now(UTC)
+    clock = time.perf_counter()
+    scenario = plan.scenario
+    genesis = scenario.horizon.start - _GENESIS_BEFORE_START
     with open_backend(backend, timestamp=genesis, gas_limit=SET_UP_GAS) as chain:
-        chain.gas_limit = chosen.blocks.gas_limit
+        chain.gas_limit = scenario.blocks.gas_limit
         world = World(chain, plan.steps, plan.listing, plan.names, plan.agents)
+        writer.write(ARCHIVE, pack(world.protocol, plan.rulebook, genesis))
         loop = Loop(
             world=world,
             paths=plan.paths,
             instruments=plan.instruments,
-            oracle=Oracle(chosen.oracle, plan.paths.at(0), chosen.streams),
-            streams=chosen.streams,
+            oracle=Oracle(scenario.oracle, plan.paths.at(0), scenario.streams),
+            streams=scenario.streams,
             rulebook=plan.rulebook,
-            order=chosen.blocks.order,
-            fund=chosen.protocol.backstop.fund,
-            interval=chosen.horizon.step,
+            order=scenario.blocks.order,
+            fund=scenario.protocol.backstop.fund,
+            interval=scenario.horizon.step,
             journal=journal,
             recorder=Recorder(writer, world.owners),
             progress=tell,
@@ -113,17 +146,17 @@ def run(
 
     unfinished = Run(writer.folder)
     summary = summarise(unfinished)
-    rows = judge(unfinished, summary, chosen.expect)
+    rows = judge(unfinished, summary, scenario.expect)
     failures = [f"{row['name']}: {row['found']}" for row in rows if not row["held"]]
     manifest = {
         "schema": SCHEMA_VERSION,
-        "identity": identity,
+        "identity": plan.identity(versions),
         "fingerprint": journal.fingerprint,
         "scenario": {
-            "name": chosen.name,
-            "description": chosen.description.strip(),
-            "seed": chosen.seed,
-            "canonical": chosen.canonical,
+            "name": scenario.name,
+            "description": scenario.description.strip(),
+            "seed": scenario.seed,
+            "canonical": scenario.canonical,
         },
         "backend": backend,
         "versions": versions,
@@ -146,6 +179,7 @@ def run(
     from sim.report.html import render
 
     writer.write(REPORT, render(unfinished, manifest).encode())
+    (writer.folder / resuming.START).unlink()
     return writer.finish(manifest)
 
 

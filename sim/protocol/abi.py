@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from eth_abi import abi as codec
+from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
 from sim.errors import InputError
@@ -125,6 +126,21 @@ class Abi:
         values = [_plain(value, item) for value, item in zip(args, self._constructor, strict=True)]
         return bytes(codec.encode([_type(item) for item in self._constructor], values))
 
+    def decode_call(self, data: bytes) -> tuple[str, dict[str, Any]] | None:
+        """Return the function and the arguments by name of calldata, or None if it is none of
+        this contract's."""
+        for function in self._functions.values():
+            if function.selector == data[:4]:
+                try:
+                    return function.name, _named(function.inputs, data[4:])
+                except DecodingError:
+                    return None
+        return None
+
+    def decode_constructor(self, data: bytes) -> dict[str, Any]:
+        """Return constructor arguments by name."""
+        return _named(self._constructor, data)
+
     def event(self, address: str, topics: Sequence[bytes], data: bytes) -> Event | None:
         """Decode a log, or return None if it is not of this contract's interface."""
         entry = self._events.get(topics[0]) if topics else None
@@ -152,6 +168,11 @@ def revert_reason(data: bytes) -> str:
     if data[:4] == _PANIC:
         return f"panic 0x{int.from_bytes(data[4:], 'big'):02x}"
     return f"0x{data.hex()}" if data else ""
+
+
+def _named(inputs: Sequence[Mapping[str, Any]], data: bytes) -> dict[str, Any]:
+    values = codec.decode([_type(item) for item in inputs], data)
+    return {item["name"]: _shaper(item)(value) for item, value in zip(inputs, values, strict=True)}
 
 
 def _type(item: Mapping[str, Any]) -> str:
