@@ -60,6 +60,8 @@ class KeeperParams(Params):
     """From the step in which it could have acted to the one in which it does."""
     flags: bool = True
     """Whether it starts liquidations, or only bids in those of others."""
+    bids: bool = True
+    """Whether it bids, or only starts and ends liquidations."""
     discount: Ratio = Field(default=0.02, ge=0)
     """It bids once the price of a solvent account is this far below its value."""
     payout: Ratio = Field(default=0.02, ge=0)
@@ -111,49 +113,42 @@ class Keeper(Agent[KeeperParams]):
 
     def _act(self, view: View, distress: Distress, room: float) -> tuple[Intent | None, float]:
         """Return what to do about one account, and the free equity that it takes."""
-        target, p = distress.account, self.params
+        target = distress.account
+        tip, id = self._tip, target.id
         if target.phase == HEALTHY:
-            flags = p.flags and true_equity(view, target) < target.maintenance
-            return (Flag(target.id, tip=self._tip) if flags else None), 0.0
+            flags = self.params.flags and true_equity(view, target) < target.maintenance
+            return (Flag(id, tip=tip) if flags else None), 0.0
         if target.equity >= target.maintenance and (distress.over or target.phase == INSOLVENT):
-            return Resolve(target.id, tip=self._tip), 0.0
+            return Resolve(id, tip=tip), 0.0
         if target.phase == SOLVENT:
             if target.equity <= 0.0 or distress.over:
-                return Escalate(target.id, tip=self._tip), 0.0
+                return Escalate(id, tip=tip), 0.0
             if target.equity <= distress.reserved:
-                return Restart(target.id, tip=self._tip), 0.0
-            if 1.0 - distress.price_fraction < p.discount:
-                return None, 0.0
+                return Restart(id, tip=tip), 0.0
+        elif distress.over:
+            return Close(id, tip=tip), 0.0
+        return self._bid(view.account.id, distress, room)
+
+    def _bid(self, bidder: int, distress: Distress, room: float) -> tuple[Intent | None, float]:
+        """Return the largest bid that pays and that `room` covers, and what it takes of that."""
+        p, target = self.params, distress.account
+        if target.phase == SOLVENT:
             value = target.equity - distress.reserved
             price = distress.price_fraction * value
-            # Taking all of it costs the price and its margin, and brings its value.
-            needed = max(target.initial + price - value, 0.0)
-            fraction = min(distress.max_fraction, room / needed if needed > 0.0 else 1.0)
-            if fraction <= 0.0:
-                return None, 0.0
-            limit = fraction * price * (1.0 + 0.5 * p.discount)
-            return (
-                Bid(target.id, view.account.id, fraction, limit, tip=self._tip),
-                fraction * needed,
-            )
-        if distress.over:
-            return Close(target.id, tip=self._tip), 0.0
-        if distress.payout + min(target.equity, 0.0) < p.payout * target.maintenance:
-            return None, 0.0
-        needed = max(target.initial - target.equity - distress.payout, 0.0)
+            limit = price * (1.0 + 0.5 * p.discount)
+            pays = 1.0 - distress.price_fraction >= p.discount
+        else:
+            value = target.equity
+            price = -distress.payout
+            limit = 0.98 * price
+            pays = distress.payout + min(value, 0.0) >= p.payout * target.maintenance
+        # Taking all of it costs the price and its margin, and brings its value.
+        needed = max(target.initial + price - value, 0.0)
         fraction = min(distress.max_fraction, room / needed if needed > 0.0 else 1.0)
-        if fraction <= 0.0:
+        if not (p.bids and pays and fraction > 0.0):
             return None, 0.0
-        return (
-            Bid(
-                target.id,
-                view.account.id,
-                fraction,
-                -0.98 * fraction * distress.payout,
-                tip=self._tip,
-            ),
-            fraction * needed,
-        )
+        bid = Bid(target.id, bidder, fraction, fraction * limit, tip=self._tip)
+        return bid, fraction * needed
 
 
 class BidderParams(KeeperParams):

@@ -25,14 +25,11 @@ class Pending:
         What it is.
     arrival
         Rank of arrival, across all steps: smaller is earlier.
-    gas
-        Estimate that it is charged against the block's limit.
     """
 
     sender: str
     intent: Intent
     arrival: int
-    gas: int
 
 
 def arranged(pending: Sequence[Pending], policy: Policy, rng: np.random.Generator) -> list[Pending]:
@@ -53,26 +50,6 @@ def arranged(pending: Sequence[Pending], policy: Policy, rng: np.random.Generato
         words = rng.integers(0, 2**63, size=len(by_arrival), dtype=np.int64)
         return [by_arrival[i] for i in np.argsort(words, kind="stable")]
     return sorted(by_arrival, key=lambda p: (_harm(p), -p.arrival))
-
-
-def cut(arranged: Sequence[Pending], limit: int) -> tuple[list[Pending], list[Pending]]:
-    """Fill a block: take transactions in order while they fit under the gas limit.
-
-    Returns
-    -------
-    included, left
-        One that does not fit is left, smaller ones after it may still go in.
-    """
-    included: list[Pending] = []
-    left: list[Pending] = []
-    room = limit
-    for pending in arranged:
-        if pending.gas <= room:
-            included.append(pending)
-            room -= pending.gas
-        else:
-            left.append(pending)
-    return included, left
 
 
 def liquidations_first(

@@ -12,15 +12,17 @@ stays, the rest fades with a half-life.
 
 from __future__ import annotations
 
-from typing import Literal, Mapping
+from typing import TYPE_CHECKING, Literal, Mapping
 
 import numpy as np
 from pydantic import Field
 
 from sim.market.exact import Array, exp, log
-from sim.market.paths import Paths
 from sim.model import Model
 from sim.units import YEAR, Duration, Money, Ratio
+
+if TYPE_CHECKING:
+    from sim.market.paths import Paths
 
 DAY = 86_400
 
@@ -49,14 +51,12 @@ class Feedback:
 
     Parameters
     ----------
-    impact
-        None: prices do not feel what is sold.
     paths
-        Of the run.
+        Of the run; without an impact model nothing ever moves.
     """
 
-    def __init__(self, impact: Impact | None, paths: Paths) -> None:
-        self._impact = impact
+    def __init__(self, paths: Paths) -> None:
+        self._impact = paths.impact
         self._paths = paths
         self._stays = np.zeros(len(paths.factors))
         self._fades = np.zeros(len(paths.factors))

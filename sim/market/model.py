@@ -166,6 +166,7 @@ class MarketModel(Model):
             expiries=expiries,
             theta=np.stack(thetas, axis=1),
             implied=tuple(factor.implied for factor in self.factors.values()),
+            impact=self.impact,
         )
 
     def _tracks(self, horizon: Horizon, streams: Streams) -> list[Track]:

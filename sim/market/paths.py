@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from sim.market.exact import Array, exp
+from sim.market.impact import Impact
 from sim.market.surface import Implied
 from sim.model import Model
 from sim.reference.book import NO_UNDERLYING, Assets, Expiries, Market, Underlyings
@@ -79,6 +80,8 @@ class Paths:
         At-the-money total variance; nan from the expiry on, and for a factor without options.
     implied : F models
         Shape of each factor's smile.
+    impact : model, optional
+        How liquidated volume moves the spots away from these.
     """
 
     times: npt.NDArray[np.int64]
@@ -95,6 +98,7 @@ class Paths:
     expiries: npt.NDArray[np.int64]
     theta: Array
     implied: tuple[Implied, ...]
+    impact: Impact | None = None
 
     @cached_property
     def digest(self) -> str:

@@ -265,6 +265,7 @@ def test_a_keeper_that_found_no_place_raises_its_tip():
 
 def test_a_bidder_does_not_flag_and_nobody_bids_on_itself():
     assert not acts(agent("bidder"), distress(0))
+    assert not acts(agent("liquidator", bids=False), distress())
     own = Distress(stage.account(1, equity=1.0, maintenance=2.0))
     assert not acts(agent("liquidator"), own)
 

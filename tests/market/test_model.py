@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from sim.market.dependence import cholesky, innovations
-from sim.market.impact import Feedback, Impact
+from sim.market.impact import Feedback
 from sim.market.model import MarketModel
 from sim.market.paths import Horizon, Paths
 from sim.reference import black76
@@ -145,7 +145,7 @@ def test_a_factor_without_options_has_no_expiries():
 
 def test_feedback_moves_the_snapshot_and_fades():
     p = paths(impact={"daily_volume": "100m", "permanent": "25%", "halflife": "15m"})
-    feedback = Feedback(Impact(daily_volume=1e8, permanent=0.25, halflife=900), p)
+    feedback = Feedback(p)
     feedback.advance(3, {1: -4e6})
     daily = p.level[3, 1] * np.sqrt(1 / 365)
     first = -daily * np.sqrt(0.04)
@@ -159,11 +159,10 @@ def test_feedback_moves_the_snapshot_and_fades():
 
 
 def test_feedback_is_bounded_and_absent_without_a_model():
-    p = paths()
-    bounded = Feedback(Impact(daily_volume=1.0, cap=0.4), p)
+    bounded = Feedback(paths(impact={"daily_volume": 1.0, "cap": 0.4}))
     bounded.advance(1, {0: 1e12})
     assert bounded.moves[0] == 0.4
-    none = Feedback(None, p)
+    none = Feedback(paths())
     none.advance(1, {0: 1e12})
     assert not none.moves.any()
 
