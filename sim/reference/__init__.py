@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "book": ("Assets Book CALL Expiries Market NO_UNDERLYING PERP PUT Underlyings YEAR locate"),
+    "book": "Assets Book CALL Expiries Market NO_UNDERLYING PERP PUT Underlyings YEAR locate",
     "rulebook": "LtvRulebook Rulebook ScenarioRulebook SensitivityRulebook",
     "black": "Greeks black76 black_scholes implied_vol",
     "jumps": "merton",
@@ -19,9 +19,17 @@ _HOME = {
     "margin": "Assessment assess assess_each",
     "aggregation": "concentration exposures what_if",
     "hedge": "candidates least_cost suggest_hedge",
-    "risk_measures": "cornish_fisher_quantile expected_shortfall value_at_risk",
+    "risk_measures": "cornish_fisher_quantile expected_shortfall tail_risk value_at_risk",
+    "parametric": "delta_gamma delta_normal",
+    "revaluation": "monte_carlo revalue",
+    "horizon": "horizon_losses simulate_shocks",
+    "attribution": "attribute",
+    "covariance": (
+        "Garch11 ewma_covariance ledoit_wolf principal_components repair_correlation "
+        "sample_covariance stressed_correlation"
+    ),
     "backtests": "acerbi_szekely_z2 christoffersen kupiec_pof traffic_light",
-    "dependence": ("ClaytonCopula FrankCopula GaussianCopula GumbelCopula StudentTCopula"),
+    "dependence": "ClaytonCopula FrankCopula GaussianCopula GumbelCopula StudentTCopula",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
@@ -29,7 +37,9 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names.spl
 def __getattr__(name: str) -> Any:
     if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -63,6 +63,22 @@ def _ascending(name: str, *keys: Ints) -> None:
         raise InputError(f"{name}[{row}]: rows must be in ascending order, each one once")
 
 
+def distinct(*keys: Floats | Ints) -> tuple[Ints, Ints]:
+    """Find the distinct rows of columns (n,), in ascending order, the first column leading.
+
+    Returns an index of each distinct row, and for every row which of these it is.
+    """
+    order = np.lexsort(keys[::-1])
+    fresh = np.zeros(order.size, dtype=bool)
+    fresh[:1] = True
+    for key in keys:
+        ordered = key[order]
+        fresh[1:] |= ordered[1:] != ordered[:-1]
+    group = np.empty(order.size, dtype=np.int64)
+    group[order] = np.cumsum(fresh) - 1
+    return order[fresh], group
+
+
 @dataclass(frozen=True, eq=False)
 class Book:
     """Balances and positions of m accounts.
@@ -242,6 +258,26 @@ class Book:
                 for name in _POSITION_FIELDS
             },
         )
+
+    def netted(self) -> Book:
+        """Return the book with one row for each account and series, sizes summed.
+
+        A series is an underlying, kind, expiry, strike and own vol; perps of one underlying are one
+        whatever mark they were settled at. A book without repetition is returned as it is.
+        """
+        perp = np.equal(self.kind, PERP)
+        first, group = distinct(
+            self.row,
+            self.underlying,
+            self.kind,
+            self.expiry,
+            np.where(perp, 0.0, self.strike),
+            np.where(perp | np.isnan(self.vol), -1.0, self.vol),
+        )
+        if first.size == self.size.size:
+            return self
+        net = np.bincount(group, weights=self.size).astype(np.float64)
+        return replace(self.positions(first), size=net)
 
     def merged(self, account: int = 0) -> Book:
         """Return one account that holds everything: the book of the platform, or of a group."""
@@ -511,13 +547,16 @@ def locate(book: Book, market: Market) -> Located:
     if option.size:
         table = market.expiries
         index = {
-            (int(u), int(t)): i
-            for i, (u, t) in enumerate(zip(table.underlying, table.time, strict=True))
+            pair: i
+            for i, pair in enumerate(
+                zip(np.asarray(table.underlying).tolist(), table.time.tolist(), strict=True)
+            )
         }
-        pairs = np.stack((book.underlying[option], book.expiry[option]), axis=1)
-        distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
-        found = np.array([index.get((int(u), int(t)), -1) for u, t in distinct])
-        expiry[option] = found[inverse.reshape(-1)]
+        wanted, group = distinct(book.underlying[option], book.expiry[option])
+        found = [
+            index.get((int(book.underlying[i]), int(book.expiry[i])), -1) for i in option[wanted]
+        ]
+        expiry[option] = np.array(found)[group]
         require(
             (expiry >= 0) | ~book.is_option,
             "Book.expiry",

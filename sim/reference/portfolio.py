@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from sim.errors import InputError
 from sim.reference.black import Greeks, black76, forward_values, log_ratio
-from sim.reference.book import CALL, PERP, YEAR, Book, Market, locate
+from sim.reference.book import CALL, YEAR, Book, Market, distinct, locate
 from sim.reference.svi import total_variance
 from sim.reference.validation import Bools, Floats, Ints, broadcast, positive, require
 
@@ -29,6 +29,8 @@ class Portfolio:
 
     Attributes
     ----------
+    book : Book
+        Netted: one row for each account and series.
     option, perp : int arrays
         Rows of the book that are options, perps.
     series : (options,) int
@@ -47,6 +49,7 @@ class Portfolio:
     """
 
     def __init__(self, book: Book, market: Market) -> None:
+        book = book.netted()
         self.book, self.market = book, market
         place = locate(book, market)
         self.row, self.underlying = place.row, place.underlying
@@ -58,18 +61,16 @@ class Portfolio:
 
         expiry = place.expiry[self.option]
         is_call = (book.kind[self.option] == CALL).astype(np.float64)
-        key = np.stack((expiry, book.strike[self.option], is_call, book.vol[self.option]), axis=1)
-        distinct, inverse = np.unique(
-            np.where(np.isnan(key), -1.0, key), axis=0, return_inverse=True
-        )
-        self.series: Ints = inverse.reshape(-1)
-        self.series_expiry: Ints = distinct[:, 0].astype(np.int64)
-        self.series_strike: Floats = distinct[:, 1]
-        self.series_is_call: Floats = distinct[:, 2]
+        strike, vol = book.strike[self.option], book.vol[self.option]
+        vol = np.where(np.isnan(vol), -1.0, vol)
+        first, self.series = distinct(expiry, strike, is_call, vol)
+        self.series_expiry: Ints = expiry[first]
+        self.series_strike: Floats = strike[first]
+        self.series_is_call: Floats = is_call[first]
         self.option_expiry: Ints = expiry
         self.years: Floats = np.maximum(market.expiries.time - market.time, 0) / YEAR
         self.series_years: Floats = self.years[self.series_expiry]
-        own = distinct[:, 3]
+        own = vol[first]
         self.series_vol: Floats = np.where(own >= 0, own, self._surface_vol())
         require(
             ~np.isnan(self.series_vol),
@@ -198,7 +199,7 @@ class Portfolio:
     def long_only(self) -> Bools:
         """(m,) whether an account has no short option, no perp and no debt."""
         book = self.book
-        burdened = (book.size < 0) | ((book.kind == PERP) & (book.size != 0))
+        burdened = (book.size < 0) | (~book.is_option & (book.size != 0))
         count = sums(self.row, burdened, self.accounts)
         return np.asarray((count == 0) & (book.cash + book.unsettled >= 0))
 

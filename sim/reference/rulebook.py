@@ -210,7 +210,7 @@ class Skew(_Model):
 class MinimumDelta(_Model):
     """Least initial margin of an underlying by dollar delta (Paradex).
 
-    `hedged` of the smaller of long and short dollar delta, twice, plus `unhedged` of the net.
+    `hedged` of the smaller of long and short dollar delta, plus `unhedged` of the net.
     """
 
     hedged: Ratio
@@ -218,16 +218,20 @@ class MinimumDelta(_Model):
 
 
 class Roll(_Model):
-    """Charge on calendar spreads (Deribit): |dollar delta| of each expiry and the perp that is
-    hedged by another, times max(annual · years, floor)."""
+    """Charge on calendar spreads (Deribit).
+
+    The dollar delta of each expiry, where another hedges it, times max(annual · years, floor).
+    """
 
     annual: Ratio
     floor: Ratio
 
 
 class Offset(_Model):
-    """Offset across underlyings (Deribit): gains of one pay `share` of the losses of another,
-    up to `cap` of quote currency, scenario by scenario with the same index."""
+    """Offset across underlyings (Deribit), scenario by scenario.
+
+    Gains of one pay `share` of themselves toward the losses of others, up to `cap` in all.
+    """
 
     share: Share
     cap: Ratio

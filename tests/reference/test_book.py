@@ -25,6 +25,23 @@ def test_a_book_of_lists():
         book.cash[0] = 5
 
 
+def test_rows_of_one_series_net():
+    book = Book.of(
+        [1, 2],
+        account=[1, 1, 2, 1, 1, 1],
+        kind=[CALL, CALL, CALL, PERP, PERP, CALL],
+        expiry=[9, 9, 9, 0, 0, 9],
+        strike=[5, 5, 5, 100, 110, 5],
+        size=[5, -2, 7, 1, 1.5, 1],
+        vol=[np.nan, np.nan, np.nan, np.nan, np.nan, 0.5],
+    )
+    net = book.netted()
+    rows = sorted(zip(net.account, net.kind, net.vol, net.size, strict=True), key=str)
+    assert len(rows) == 4
+    assert sorted(net.size) == [1, 2.5, 3, 7]
+    assert net.netted() is net
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -85,3 +102,12 @@ def test_the_package_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_resolves():
+    import sim.reference as reference
+
+    for name in reference._MODULE:
+        assert getattr(reference, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'blck76'"):
+        reference.blck76  # noqa: B018
