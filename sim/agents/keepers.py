@@ -19,7 +19,7 @@ from sim.agents.intents import (
     Resolve,
     Restart,
 )
-from sim.agents.traders import closing, deposits, true_equity
+from sim.agents.traders import closing, deposits, expected_equity
 from sim.agents.view import HEALTHY, INSOLVENT, SOLVENT, Distress, View
 from sim.model import Model
 from sim.units import Ratio, parse_duration
@@ -116,7 +116,7 @@ class Keeper(Agent[KeeperParams]):
         target = distress.account
         tip, id = self._tip, target.id
         if target.phase == HEALTHY:
-            flags = self.params.flags and true_equity(view, target) < target.maintenance
+            flags = self.params.flags and expected_equity(view, target) < target.maintenance
             return (Flag(id, tip=tip) if flags else None), 0.0
         if target.equity >= target.maintenance and (distress.over or target.phase == INSOLVENT):
             return Resolve(id, tip=tip), 0.0

@@ -15,6 +15,7 @@ from sim.reference.book import CALL, NO_UNDERLYING, PUT
 from sim.units import Duration, Ratio
 
 LOT = 1e-4
+FAULTY = 0.1
 REFUSALS_MAX = 3
 """A trader whose orders the margin gate refused so often builds no further."""
 
@@ -258,13 +259,16 @@ def delta_of(view: View, account: AccountView, underlying: int) -> float:
     return total
 
 
-def true_equity(view: View, account: AccountView) -> float:
-    """Equity of an account at the true spots, to first order; the chain's is at the oracle's."""
+def expected_equity(view: View, account: AccountView) -> float:
+    """Equity of an account once the oracle has caught up with the true spots, to first order.
+
+    An oracle that is off by more than `FAULTY` is not late but wrong, and counts as it is.
+    """
     oracle = view.oracle.underlyings
     moved = 0.0
     for underlying, believed in zip(oracle.id.tolist(), oracle.spot.tolist(), strict=True):
         gap = view.board.spot(underlying) - believed
-        if gap != 0.0:
+        if gap != 0.0 and abs(gap) < FAULTY * believed:
             moved += delta_of(view, account, underlying) * gap
     return account.equity + moved
 

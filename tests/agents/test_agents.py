@@ -242,11 +242,18 @@ def test_a_bid_is_within_the_rule_and_the_keepers_means():
 
 
 def test_a_keeper_flags_at_the_price_that_is_coming():
-    sick = stage.account(7, equity=10e3, maintenance=11e3, positions={BTC: 1.0})
-    recovered = stage.view(board=BOARD, oracle=CRASHED.market, distressed=[Distress(sick)])
-    falling = stage.view(board=CRASHED, oracle=BOARD.market, distressed=[Distress(sick)])
-    assert not agent("liquidator").decide(recovered, rng())
-    assert agent("liquidator").decide(falling, rng())
+    sick = stage.account(7, equity=10e3, maintenance=11e3, positions={BTC: 3.0})
+    lower = stage.board({"BTC": 7_500.0, "ETH": 190.0})
+
+    def flags(truth, believed) -> bool:
+        view = stage.view(board=truth, oracle=believed.market, distressed=[Distress(sick)])
+        return bool(agent("liquidator").decide(view, rng()))
+
+    assert flags(BOARD, BOARD)
+    assert flags(lower, BOARD)
+    assert not flags(BOARD, lower)
+    # An oracle that is wrong, rather than late, decides as it is.
+    assert flags(BOARD, CRASHED)
 
 
 def test_a_keeper_waits_out_its_latency_and_counts_each_distress_anew():
