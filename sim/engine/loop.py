@@ -111,7 +111,9 @@ class Loop:
     ) -> dict[str, View]:
         """Return what every agent sees before the block; before the first one the chain knows
         nothing."""
-        board = Board(truth, tuple(i for i in self.instruments if _alive(i, truth.time)))
+        trades = self.paths.listed[step]
+        listed = (i for i in self.instruments if trades[i.underlying] and _alive(i, truth.time))
+        board = Board(truth, tuple(listed))
         accounts: dict[int, AccountView] = {}
         distressed: list[Distress] = []
         fund = 0.0
