@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -25,6 +27,7 @@ from sim.agents.intents import (
 from sim.agents.keepers import Delay
 from sim.agents.registry import find, known
 from sim.agents.view import INSOLVENT, SOLVENT, Distress
+from sim.errors import InputError
 from sim.reference.book import CALL, PUT
 
 BOARD = stage.board()
@@ -369,3 +372,32 @@ def test_a_user_agent_is_found_beside_the_scenario(tmp_path):
 def test_impossible_settings_are_refused(use, params, message):
     with pytest.raises(ValidationError, match=message):
         agent(use, **params)
+
+
+def test_an_agent_is_found_by_its_entry_point(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from sim.agents import registry
+
+    point = EntryPoint("mover", "sim.agents.adversaries:Whale", registry.ENTRY_POINTS)
+    monkeypatch.setattr(
+        registry,
+        "entry_points",
+        lambda group, name="mover": [point] if (group, name) == (point.group, "mover") else [],
+    )
+    assert find("mover").__name__ == "Whale"
+    assert known()["mover"] == "from sim.agents.adversaries:Whale"
+    with pytest.raises(InputError, match="unknown agent 'muver'; did you mean 'mover'"):
+        find("muver")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("raise RuntimeError('oops')", "importing broken_bots failed: oops"), ("", "has no 'Bot'")],
+)
+def test_a_user_agent_that_does_not_import_is_named(tmp_path, monkeypatch, text, message):
+    (tmp_path / "broken_bots.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "broken_bots", raising=False)
+    with pytest.raises(InputError, match=message):
+        find("broken_bots:Bot", tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_bots", raising=False)
