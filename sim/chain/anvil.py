@@ -16,6 +16,8 @@ import subprocess
 import tempfile
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, Sequence
@@ -43,6 +45,8 @@ _STARTUP_SECONDS = 30.0
 _REPLY_SECONDS = 300.0
 _PR_SET_PDEATHSIG = 1
 _KEPT_BLOCKS = 64
+_LANES = 2
+_Request = tuple[str, list[Any]]
 
 
 class Standing(NamedTuple):
@@ -90,7 +94,9 @@ class AnvilBackend:
         self._process = _spawn(self.anvil, self._folder, timestamp, gas_limit, port, lasting)
         self._release = weakref.finalize(self, _stop, self._process, self._folder)
         try:
-            self._rpc = _Rpc(self._folder / "rpc", self._process, self._folder / "log")
+            # Anvil works on connections in parallel, but on one batch with one core.
+            self._lanes = [_Rpc(self._folder, self._process) for _ in range(_LANES)]
+            self._rpc = self._lanes[0]
         except BaseException:
             self._release()
             raise
@@ -110,7 +116,7 @@ class AnvilBackend:
         require_later(timestamp, self.timestamp)
         self._fund(transactions)
         before = dict(self._nonces)
-        requests: list[tuple[str, list[Any]]] = []
+        requests: list[_Request] = []
         sent: list[int] = []
         blocked: set[str] = set()
         for index, tx in enumerate(transactions):
@@ -162,7 +168,7 @@ class AnvilBackend:
         self._rpc.many([("anvil_setBalance", [sender, hex(FUNDING)]) for sender in new])
         self._nonces.update(dict.fromkeys(new, 0))
 
-    def _submit(self, requests: Sequence[tuple[str, list[Any]]]) -> list[str]:
+    def _submit(self, requests: Sequence[_Request]) -> list[str]:
         replies = self._rpc.replies(requests)
         for index, reply in enumerate(replies):
             if "error" in reply:
@@ -209,24 +215,28 @@ class AnvilBackend:
 
     def call_many(self, calls: Sequence[Call]) -> list[Outcome]:
         """Make calls on the latest block, in one round trip."""
-        replies = self._rpc.replies(
-            [
-                (
-                    "eth_call",
-                    [
-                        {
-                            "from": call.sender,
-                            "to": call.to,
-                            "data": "0x" + call.data.hex(),
-                            "gas": hex(CALL_GAS),
-                        },
-                        "latest",
-                    ],
-                )
-                for call in calls
-            ]
-        )
-        return [_outcome(reply) for reply in replies]
+        requests: list[_Request] = [
+            (
+                "eth_call",
+                [
+                    {
+                        "from": call.sender,
+                        "to": call.to,
+                        "data": "0x" + call.data.hex(),
+                        "gas": hex(CALL_GAS),
+                    },
+                    "latest",
+                ],
+            )
+            for call in calls
+        ]
+        shares = [requests[lane::_LANES] for lane in range(_LANES)]
+        for lane, share in zip(self._lanes, shares, strict=True):
+            lane.ask(share)
+        outcomes = [Outcome(False, b"")] * len(calls)
+        for number, (lane, share) in enumerate(zip(self._lanes, shares, strict=True)):
+            outcomes[number::_LANES] = [_outcome(reply) for reply in lane.answers(share)]
+        return outcomes
 
     def storage_at(self, address: str, slot: int) -> int:
         """Return one storage word."""
@@ -282,10 +292,10 @@ class AnvilBackend:
 class _Rpc:
     """JSON-RPC over a Unix socket; every message is one line."""
 
-    def __init__(self, path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
         self._process = process
-        self._log = log
-        self._socket = self._connect(path)
+        self._log = folder / "log"
+        self._socket = self._connect(folder / "rpc")
         self._socket.settimeout(_REPLY_SECONDS)
 
     def _connect(self, path: Path) -> socket.socket:
@@ -306,34 +316,47 @@ class _Rpc:
 
     def one(self, method: str, *params: Any) -> Any:
         """Make one request and return its result."""
-        return _result(self._exchange({**_HEADER, "id": 0, "method": method, "params": params}))
+        [result] = self.many([(method, list(params))])
+        return result
 
-    def many(self, requests: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+    def many(self, requests: Sequence[_Request]) -> list[Any]:
         """Make requests in one batch and return their results in order."""
         return [_result(reply) for reply in self.replies(requests)]
 
-    def replies(self, requests: Sequence[tuple[str, list[Any]]]) -> list[dict[str, Any]]:
+    def replies(self, requests: Sequence[_Request]) -> list[dict[str, Any]]:
         """Make requests in one batch and return the replies, errors included, in order."""
+        self.ask(requests)
+        return self.answers(requests)
+
+    def ask(self, requests: Sequence[_Request]) -> None:
+        """Send requests in one batch; `answers` must follow before anything else is asked."""
         if not requests:
-            return []
+            return
         batch = [
-            {**_HEADER, "id": index, "method": method, "params": params}
+            {"jsonrpc": "2.0", "id": index, "method": method, "params": params}
             for index, (method, params) in enumerate(requests)
         ]
-        answers: list[dict[str, Any]] = self._exchange(batch)
-        return sorted(answers, key=lambda answer: int(answer["id"]))
+        with self._explained():
+            self._socket.sendall(orjson.dumps(batch))
 
-    def _exchange(self, message: Any) -> Any:
-        chunks = []
-        try:
-            self._socket.sendall(orjson.dumps(message))
-            while True:
+    def answers(self, requests: Sequence[_Request]) -> list[dict[str, Any]]:
+        """Return the replies to what was asked, in order."""
+        if not requests:
+            return []
+        chunks: list[bytes] = []
+        with self._explained():
+            while not chunks or not chunks[-1].endswith(b"\n"):
                 chunk = self._socket.recv(1 << 20)
                 if not chunk:
                     raise self._death()
                 chunks.append(chunk)
-                if chunk.endswith(b"\n"):
-                    return orjson.loads(b"".join(chunks))
+        replies: list[dict[str, Any]] = orjson.loads(b"".join(chunks))
+        return sorted(replies, key=lambda reply: int(reply["id"]))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
         except TimeoutError:
             raise EnvironmentFault(
                 f"Anvil did not answer for {_REPLY_SECONDS:.0f} s{self._last_words()}"
@@ -355,9 +378,6 @@ class _Rpc:
         except OSError:
             lines = []
         return ": " + " / ".join(lines) if lines else ""
-
-
-_HEADER = {"jsonrpc": "2.0"}
 
 
 def _spawn(
