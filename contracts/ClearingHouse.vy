@@ -98,9 +98,14 @@ def deposit(account: uint256, asset: uint256, amount: uint256):
     log IClearingHouse.Deposited(
         account=account, asset=asset, sender=msg.sender, amount=value
     )
+    # A guard against tokens that keep a fee, not accounting: what was there before does not matter.
+    there: uint256 = staticcall IERC20(terms.token).balanceOf(self)
     assert extcall IERC20(terms.token).transferFrom(
         msg.sender, self, amount, default_return_value=True
     ), "clearing: token refused"
+    assert staticcall IERC20(terms.token).balanceOf(self) >= there + amount, (
+        "clearing: token kept a fee"
+    )
 
 
 @external

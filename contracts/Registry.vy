@@ -79,6 +79,7 @@ def __init__(quote: address):
     """
     ownable.__init__(msg.sender)
     self._add_asset(quote, MAX_CAP)
+    self._interest.kink = WAD
 
 
 @external

@@ -541,6 +541,19 @@ def test_tokens_that_fail_in_silence(harbour: Harbour) -> None:
     harbour.check_conservation()
 
 
+def test_tokens_that_keep_a_fee(harbour: Harbour) -> None:
+    """A transfer that arrives short is booked nowhere."""
+    account = harbour.open("account", 1000)
+    owner = harbour.owner(account)
+    harbour.quote.mint(owner, 1000 * USD)
+    harbour.quote.approve(harbour.house.address, 1000 * USD, sender=owner)
+    harbour.quote.misbehave(100, False)
+    with pytest.raises(Reverted, match="token kept a fee"):
+        harbour.house.deposit(account, 0, 1000 * USD, sender=owner)
+    assert harbour.house.cash(account) == 1000 * WAD
+    harbour.check_conservation()
+
+
 def test_tokens_that_return_nothing(harbour: Harbour) -> None:
     token = harbour.evm.deploy("testing/SilentToken.vy", 8)
     asset = 2
@@ -555,6 +568,19 @@ def test_tokens_that_return_nothing(harbour: Harbour) -> None:
     assert harbour.house.holding(account, asset) == WAD
     harbour.house.withdraw(account, asset, 10**8, owner, sender=owner)
     assert token.balanceOf(owner) == 10**8
+
+
+def test_debt_before_anyone_has_set_interest() -> None:
+    """A deployment that forgot the curve charges none, and no view of an account in debt fails."""
+    harbour = Harbour()
+    fresh = harbour.evm.deploy("Registry.vy", harbour.quote.address)
+    harbour.registry.set_interest(fresh.interest())
+    borrower = harbour.open("borrower", weth=2)
+    harbour.open("lender", 50_000)
+    owner = harbour.owner(borrower)
+    harbour.house.withdraw(borrower, 0, 1000 * USD, owner, sender=owner)
+    harbour.wait(DAY)
+    assert harbour.equity(borrower) == 5000 * WAD
 
 
 def test_donations_change_nothing(harbour: Harbour) -> None:
