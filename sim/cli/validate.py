@@ -53,7 +53,7 @@ def command(
                 "digest": scenario.digest,
                 "paths": paths.digest,
                 "steps": scenario.horizon.steps,
-                "agents": sum(group.count for group in scenario.agents),
+                "agents": len(scenario.cast()),
                 "instruments": len(scenario.instruments(paths)),
             }
         )

@@ -244,11 +244,7 @@ def prepare(scenario: Scenario) -> Plan:
         listing=listing,
         names=dict(enumerate(paths.factors)),
         steps=steps,
-        agents=[
-            group.agent(name, params)
-            for group in scenario.agents
-            for name, params in group.members(scenario.streams)
-        ],
+        agents=scenario.cast(),
         bytecode=_hashes(steps, built),
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Iterable
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from sim.errors import unknown
+from sim.errors import InputError, unknown
 from sim.market.dependence import Dependence, innovations
 from sim.market.exact import Array, exp, log
 from sim.market.history import HOUR
@@ -79,12 +81,6 @@ class MarketModel(Model):
                 self.dependence.check(tuple(self.factors))
             except ValueError as error:
                 raise SettingError(("dependence", "corr"), error) from None
-        series = len(self.expiries) * sum(factor.options for factor in self.factors.values())
-        if series > SURFACES_MAX:
-            raise SettingError(
-                ("expiries",),
-                f"{series} expiries over all factors with options, at most {SURFACES_MAX}",
-            )
         for i, expiry in enumerate(self.expiries):
             if expiry <= 0:
                 raise SettingError(("expiries", i), f"{expiry} s is not a time after the start")
@@ -107,8 +103,13 @@ class MarketModel(Model):
         followers = (f for f in self.factors.values() if isinstance(f, FromFile))
         return [(factor.file, factor.path) for factor in followers]
 
-    def paths(self, horizon: Horizon, streams: Streams) -> Paths:
+    def paths(self, horizon: Horizon, streams: Streams, also: Iterable[int] = ()) -> Paths:
         """Simulate the market over a horizon.
+
+        Parameters
+        ----------
+        also
+            Expiries that are listed too, unix seconds at whole hours.
 
         Raises
         ------
@@ -118,7 +119,7 @@ class MarketModel(Model):
         names = tuple(self.factors)
         steps = horizon.steps
         tracks = self._tracks(horizon, streams)
-        expiries = self._expiries(horizon)
+        expiries = self._expiries(horizon, also)
         years = (expiries[None, :] - horizon.times[:, None]) / YEAR
         spots: list[Array] = []
         levels: list[Array] = []
@@ -182,9 +183,15 @@ class MarketModel(Model):
             for u, (name, factor) in enumerate(self.factors.items())
         ]
 
-    def _expiries(self, horizon: Horizon) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def _expiries(self, horizon: Horizon, also: Iterable[int]) -> npt.NDArray[np.int64]:
         hours = {-(-(horizon.start + expiry) // HOUR) * HOUR for expiry in self.expiries}
-        return np.array(sorted(hours), dtype=np.int64)
+        times = sorted(hours | set(also))
+        series = len(times) * sum(factor.options for factor in self.factors.values())
+        if series > SURFACES_MAX:
+            raise InputError(
+                f"{series} expiries over all factors with options, at most {SURFACES_MAX}"
+            )
+        return np.array(times, dtype=np.int64)
 
     def _peg(self, asset: str, horizon: Horizon) -> Array:
         """Return what is left of an asset's ratio at each step, shape (steps,)."""

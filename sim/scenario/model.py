@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from hashlib import sha256
+from inspect import getfile
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Iterator, Literal
@@ -12,20 +13,23 @@ from typing import Annotated, Any, Iterator, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from sim.agents.base import Agent, Params
+from sim.agents.book_owner import BookOwner, Target
 from sim.agents.draws import Quantity, Setting, drawn, is_drawn
 from sim.agents.intents import Instrument
 from sim.agents.ordering import Policy
 from sim.agents.registry import find
-from sim.errors import InputError
+from sim.errors import InputError, unknown
 from sim.market.model import MarketModel
 from sim.market.paths import Horizon, Paths
 from sim.model import Model, SettingError
 from sim.oracle.model import OracleModel
 from sim.protocol.settings import ProtocolSettings
 from sim.reference.book import CALL, PUT
+from sim.scenario import book_file
 from sim.streams import SEED_MAX, Streams
 
-GAS_MIN = 1_000_000
+GAS_MIN = 25_000_000
+"""What the oracle's own transactions may need of a block."""
 
 
 class Blocks(Model):
@@ -133,10 +137,16 @@ class Scenario(Model):
     expect: dict[str, Annotated[Bound, BeforeValidator(_bound)]] = Field(default={})
     """What must hold of the results, by name: a number, or `{min: …, max: …}`."""
     _folder: Path | None = PrivateAttr(default=None)
+    _targets: tuple[Target, ...] = PrivateAttr(default=())
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Scenario:
         self._folder = (info.context or {}).get("folder")
+        if self.accounts is not None:
+            try:
+                self._targets = self._read_book(self.accounts.book)
+            except InputError as error:
+                raise SettingError(("accounts", "book"), error) from None
         try:
             self.oracle.check(tuple(self.market.factors), tuple(self.market.collateral))
         except SettingError as error:
@@ -161,7 +171,50 @@ class Scenario(Model):
 
     def paths(self) -> Paths:
         """Simulate its market."""
-        return self.market.paths(self.horizon, self.streams)
+        own = {i.expiry for target in self._targets for i in target.positions if i.is_option}
+        return self.market.paths(self.horizon, self.streams, own)
+
+    def cast(self) -> list[Agent[Params]]:
+        """Return every agent of the run: those of the groups, and the owner of the book."""
+        agents = [
+            group.agent(name, params)
+            for group in self.agents
+            for name, params in group.members(self.streams)
+        ]
+        if self._targets:
+            agents.append(BookOwner("book", self._targets, self.protocol.quote))
+        return agents
+
+    def _read_book(self, file: str) -> tuple[Target, ...]:
+        """Return the accounts of a book file; InputError with its line where it does not fit."""
+        book = book_file.load((self._folder or Path.cwd()) / file)
+        names = list(self.market.factors)
+        targets = []
+        for i, account in enumerate(book.accounts):
+            for asset in account.collateral:
+                if asset not in self.market.collateral:
+                    error = unknown("collateral asset", asset, self.market.collateral)
+                    raise book.error(("accounts", i, "collateral", asset), error)
+            positions: dict[Instrument, float] = {}
+            for j, position in enumerate(account.positions):
+                where = ("accounts", i, "positions", j)
+                if position.underlying not in names:
+                    error = unknown("factor", position.underlying, names)
+                    raise book.error((*where, "underlying"), error)
+                expiry = position.expiry.at(self.horizon.start) if position.expiry else 0
+                if position.expiry and not self.market.factors[position.underlying].options:
+                    raise book.error(where, f"{position.underlying} has no options here")
+                if expiry % 3_600 or 0 < expiry <= self.horizon.start:
+                    raise book.error((*where, "expiry"), "a whole hour after the start is allowed")
+                instrument = Instrument(
+                    names.index(position.underlying),
+                    book_file.KINDS[position.kind],
+                    expiry,
+                    position.strike or 0.0,
+                )
+                positions[instrument] = positions.get(instrument, 0.0) + position.size
+            targets.append(Target(account.account, account.cash, account.collateral, positions))
+        return tuple(targets)
 
     def instruments(self, paths: Paths) -> tuple[Instrument, ...]:
         """Return everything listed at the start: a perp of each factor, then options, ascending."""
@@ -175,6 +228,7 @@ class Scenario(Model):
             for digits in (self.protocol.listing.digits,)
             for kind in (CALL, PUT)
         }
+        options |= {i for target in self._targets for i in target.positions if i.is_option}
         return (*perps, *sorted(options))
 
     @cached_property
@@ -203,6 +257,8 @@ class Scenario(Model):
     def files(self) -> list[tuple[str, Path]]:
         """Return the files that it reads, by the name it gives them."""
         found = self.market.files()
+        # The package's own code has its version; that of the user's agents has only its text.
+        found += [(g.use, Path(getfile(g.agent))) for g in self.agents if ":" in g.use]
         if self.accounts is not None:
             found.append((self.accounts.book, (self._folder or Path.cwd()) / self.accounts.book))
         return sorted(set(found))
