@@ -1,0 +1,486 @@
+"""Random actors, markets, faults and time against the whole protocol; invariants after every step.
+
+`make fuzz` runs it long. At the end of every run honest actors must bring each liquidation that
+is open to its end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from typing import Any, Callable
+
+from hypothesis import currently_in_test_context, event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.contracts.feeds import DAY, ETH, HOUR, LIQUIDATION, OPENING, SPOT, WAD
+from tests.contracts.harbour import BACKSTOP, INSTRUMENT, USD, WETH, Harbour
+from tests.contracts.harbour import LIQUIDATION as PARAMETERS
+from tests.evm import Reverted
+
+FUND = 0
+HEALTHY, SOLVENT, INSOLVENT = 0, 1, 2
+UNLIMITED = 2**127
+# What the kernel may be off by between two evaluations of a book of this size (PROTOCOL 11).
+BUDGET = 10**13
+
+accounts = st.integers(0, 4)
+fractions = st.integers(1, 100).map(lambda percent: percent * WAD // 100)
+sizes = st.one_of(
+    st.integers(1, 10**10).map(lambda units: units * 10**9),
+    st.sampled_from([10**9, WAD, 10 * WAD]),
+)
+
+
+def note(what: str) -> None:
+    """Count what a run reaches, for Hypothesis's statistics."""
+    if currently_in_test_context():
+        event(what)
+
+
+@cache
+def _harbour() -> Harbour:
+    harbour = Harbour()
+    harbour.registry.set_interest((WAD // 50, WAD // 10, 9 * WAD // 10, WAD))
+    return harbour
+
+
+class Protocol(RuleBasedStateMachine):
+    """Five traders of all kinds, a keeper, a fund."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.harbour = harbour = _harbour()
+        self.evm, self.house = harbour.evm, harbour.house
+        self.liquidator = harbour.liquidator
+        self._prices, self._expiry = dict(harbour.prices), harbour.expiry
+        self._mark = self.evm.snapshot()
+
+    def teardown(self) -> None:
+        try:
+            self.finish()
+        finally:
+            self.harbour.quote.call_back("0x" + "0" * 40, b"")
+            self.evm.revert(self._mark)
+            self.harbour.prices, self.harbour.expiry = self._prices, self._expiry
+
+    @initialize(
+        rich=st.lists(st.integers(500, 20_000), min_size=5, max_size=5),
+        weth=st.lists(st.integers(0, 3), min_size=5, max_size=5),
+        fund=st.sampled_from([0, 100, 10_000]),
+        mode=st.sampled_from([1, 2]),
+        fees=st.sampled_from([(0, 0), (WAD // 2000, WAD // 3000)]),
+        rule_of_sale=st.sampled_from(
+            [
+                None,
+                ("DutchAuction", (95 * WAD // 100, 7 * WAD // 10, 900, 6300, 3600, WAD // 200)),
+                ("PartialStep", (WAD // 2, WAD // 2, WAD // 20, 3600, 3600, WAD // 100)),
+                ("FixedPenalty", (WAD // 20, 1800, 1800, WAD // 100)),
+            ]
+        ),
+    )
+    def begin(
+        self,
+        rich: list[int],
+        weth: list[int],
+        fund: int,
+        mode: int,
+        fees: tuple[int, int],
+        rule_of_sale: tuple[str, tuple[int, ...]] | None,
+    ) -> None:
+        harbour = self.harbour
+        harbour.backstop.set_parameters({**BACKSTOP, "mode": mode, "lock_dust": 100 * WAD})
+        harbour.liquidator.set_parameters({**PARAMETERS, "fee": fees[0]})
+        harbour.registry.set_fees(fees)
+        if rule_of_sale is not None:
+            name, args = rule_of_sale
+            harbour.liquidator.set_rule(self.evm.deploy(f"rules/{name}.vy", *args).address)
+        if fund:
+            harbour.deposit(FUND, fund * USD)
+        self.accounts = [
+            harbour.open(f"trader{number}", dollars, ether)
+            for number, (dollars, ether) in enumerate(zip(rich, weth, strict=True))
+        ]
+        self.keeper = harbour.open("keeper", 50_000)
+        self.everyone = [FUND, *self.accounts, self.keeper]
+        self.instruments = [harbour.perp]
+        self._list()
+
+    def _list(self) -> None:
+        strikes = {2500, 3000, 3500}
+        self.instruments += [self.harbour.call(k) for k in sorted(strikes)]
+        self.instruments += [self.harbour.put(k) for k in sorted(strikes)]
+
+    def attempt(self, action: Callable[[], Any], name: str) -> bool:
+        """Run a transaction that may be refused, by a reason."""
+        try:
+            action()
+        except Reverted as error:
+            reason = str(error)
+            assert ": " in reason, f"{name} reverted without a reason: {reason!r}"
+            note(f"{name} refused: {reason}")
+            return False
+        note(f"{name} done")
+        return True
+
+    def see(self, account: int) -> tuple[int, int, int, int]:
+        """Equity, initial, maintenance, freshness."""
+        seen: tuple[int, int, int, int] = tuple(self.harbour.gate.margins(account))
+        return seen
+
+    # Money
+
+    @rule(who=accounts, dollars=st.integers(1, 5000))
+    def deposit(self, who: int, dollars: int) -> None:
+        self.harbour.deposit(self.accounts[who], dollars * USD)
+
+    @rule(who=accounts, ether=st.integers(1, WAD))
+    def deposit_collateral(self, who: int, ether: int) -> None:
+        self.harbour.deposit(self.accounts[who], ether, WETH)
+
+    @rule(dollars=st.integers(1, 2000))
+    def give_to_the_fund(self, dollars: int) -> None:
+        self.harbour.deposit(FUND, dollars * USD)
+
+    @rule(who=accounts, amount=st.integers(1, 20_000 * USD), collateral=st.booleans())
+    def withdraw(self, who: int, amount: int, collateral: bool) -> None:
+        account = self.accounts[who]
+        owner = self.harbour.owner(account)
+        asset, units = (WETH, amount * 10**8) if collateral else (0, amount)
+        if self.attempt(
+            lambda: self.house.withdraw(account, asset, units, owner, sender=owner), "withdraw"
+        ):
+            equity, initial, _, usable = self.see(account)
+            assert equity >= initial
+            assert usable & OPENING
+            assert self.house.phase(account) == HEALTHY
+            assert not self.harbour.backstop.locked()
+
+    @rule(who=accounts, whom=accounts, amount=st.integers(1, 5000 * WAD), collateral=st.booleans())
+    def transfer(self, who: int, whom: int, amount: int, collateral: bool) -> None:
+        source, target = self.accounts[who], self.accounts[whom]
+        owner = self.harbour.owner(source)
+        if source != target:
+            self.house.grant(target, owner, 4, sender=self.harbour.owner(target))
+        before = self.see(target)
+        if self.attempt(
+            lambda: self.house.transfer(source, target, int(collateral), amount, sender=owner),
+            "transfer",
+        ):
+            equity, initial, *_ = self.see(source)
+            assert equity >= initial
+            after = self.see(target)
+            assert after[0] >= after[1] or after[0] - after[2] >= before[0] - before[2]
+
+    @rule(who=st.integers(0, 6))
+    def settle(self, who: int) -> None:
+        account = self.everyone[who]
+        version = self.house.version(account)
+        before = self.see(account)[0]
+        self.house.settle(account)
+        assert self.see(account)[0] == before
+        assert self.house.version(account) == version
+
+    @rule()
+    def sweep(self) -> None:
+        self.house.sweep_fees()
+
+    # Trades
+
+    @rule(
+        who=accounts,
+        whom=st.integers(0, 5),
+        which=st.integers(0, 6),
+        size=sizes,
+        buys=st.booleans(),
+        price=st.integers(80, 120),
+        closes=st.booleans(),
+    )
+    def trade(
+        self, who: int, whom: int, which: int, size: int, buys: bool, price: int, closes: bool
+    ) -> None:
+        account, other = self.accounts[who], [*self.accounts, self.keeper][whom]
+        instrument = self.instruments[which % len(self.instruments)]
+        change = size if buys else -size
+        if closes:
+            held = self._size(account, instrument)
+            if held:
+                change = -held
+        cash = -change * self._fair(instrument) * price // 100 // WAD
+        legs = [(account, instrument, change, cash), (other, instrument, -change, -cash)]
+        before = {each: self.see(each) for each in (account, other)}
+        if self.attempt(
+            lambda: self.harbour.direct.trade(legs, sender=self.harbour.matcher), "trade"
+        ):
+            fees: dict[int, int] = defaultdict(int)
+            for logged in self.evm.events:
+                if logged.name == "FeeTaken":
+                    fees[logged.args["account"]] += logged.args["amount"]
+            for each in (account, other):
+                self._check_gate(each, before[each], fees[each])
+
+    def _check_gate(self, account: int, before: tuple[int, ...], fee: int) -> None:
+        equity, initial, maintenance, usable = self.see(account)
+        if usable & OPENING and equity >= initial:
+            return
+        assert self.house.phase(account) == HEALTHY
+        assert equity - maintenance >= before[0] - before[2]
+        assert equity >= before[0] - fee
+        note("closed by the second branch")
+
+    def _fair(self, instrument: int) -> int:
+        spot = self.harbour.prices["spot"]
+        strike = (instrument >> 8 & 2**88 - 1) * 10**9
+        kind = instrument & 255
+        if kind == 1:
+            return spot
+        return max(spot - strike, 0) if kind == 2 else max(strike - spot, 0)
+
+    # Market and time
+
+    @rule(move=st.integers(-35, 35), premium=st.integers(-6, 6), after=st.integers(0, 3600))
+    def price(self, move: int, premium: int, after: int) -> None:
+        self.evm.time += after
+        spot = self.harbour.prices["spot"] // WAD
+        spot = min(max(spot * (100 + move) // 100, 200), 20_000)
+        self.harbour.push(spot, spot * (100 + premium) // 100)
+
+    @rule(seconds=st.sampled_from([60, HOUR, 3 * HOUR, 8 * HOUR]))
+    def nobody_reports(self, seconds: int) -> None:
+        self.evm.time += seconds
+
+    @rule(seconds=st.sampled_from([1, 900, 7200, DAY]))
+    def time_passes(self, seconds: int) -> None:
+        self.harbour.wait(seconds)
+
+    @rule(value=st.sampled_from([0, -WAD]))
+    def a_source_lies(self, value: int) -> None:
+        """Zero and negative prices are not taken, and so change nothing."""
+        before = self.harbour.oracle.report(SPOT << 64)
+        self.harbour.desk.push(SPOT, value)
+        assert self.harbour.oracle.report(SPOT << 64) == before
+
+    @rule()
+    def expire(self) -> None:
+        """Go to the expiry, and list another a week later."""
+        self.evm.time = max(self.evm.time, self.harbour.expiry)
+        self.harbour.expiry = self.evm.time // DAY * DAY + 7 * DAY
+        strikes = [k * WAD for k in (2500, 3000, 3500)]
+        self.harbour.registry.list_series(ETH, self.harbour.expiry, strikes)
+        self.harbour.push()
+        del self.instruments[1:]
+        self._list()
+
+    @rule(pause=st.integers(0, 3))
+    def pause(self, pause: int) -> None:
+        self.harbour.registry.set_pause(pause)
+
+    @rule(which=st.integers(0, 3), who=accounts)
+    def the_token_calls_back(self, which: int, who: int) -> None:
+        """From now on every transfer of quote tries one of these; none may get through."""
+        account = self.accounts[who]
+        contract, function, args = [
+            (self.house, "settle", (account,)),
+            (self.house, "sweep_fees", ()),
+            (self.liquidator, "bid", (account, self.keeper, WAD, UNLIMITED, 0)),
+            (self.liquidator, "resolve", (account,)),
+        ][which]
+        data = contract.abi.function(function, len(args)).encode(*args)
+        self.harbour.quote.call_back(contract.address, data)
+        self.harbour.deposit(account, 1)
+        called = [logged for logged in self.evm.events if logged.name == "CalledBack"]
+        assert [logged.args["success"] for logged in called] == [False]
+
+    # Liquidation
+
+    @rule(who=st.integers(0, 6))
+    def flag(self, who: int) -> None:
+        account = self.everyone[who]
+        before, quote = self.see(account), self.liquidator.quote(account)
+        done = self.attempt(lambda: self.harbour.flag(account, self.keeper), "flag")
+        assert done == quote.can_flag
+        if done:
+            assert before[0] < before[2]
+            assert self.see(account) == before
+
+    @rule(who=st.integers(0, 6), by=st.integers(0, 5), fraction=fractions)
+    def bid(self, who: int, by: int, fraction: int) -> None:
+        account, bidder = self.everyone[who], [*self.accounts, self.keeper][by]
+        phase = self.liquidator.phase(account)
+        if phase == HEALTHY or account == bidder:
+            return
+        self._bid(account, bidder, fraction)
+
+    def _bid(self, account: int, bidder: int, fraction: int) -> bool:
+        before, state = self.see(account), self.liquidator.liquidation(account)
+        if not self.attempt(lambda: self.harbour.bid(account, bidder, fraction), "bid"):
+            return False
+        after = self.see(account)
+        assert after[0] - after[2] >= before[0] - before[2] - BUDGET
+        (logged,) = [each.args for each in self.evm.events if each.name == "Bid"]
+        if state.phase == SOLVENT:
+            assert before[0] > state.reserved
+            assert after[0] >= 0
+            spread = (before[0] - state.reserved) * logged["fraction"] // WAD
+            assert logged["reward"] + logged["fee"] <= spread
+            assert logged["price"] <= logged["value"]
+        else:
+            assert before[0] < before[2]
+            assert -logged["price"] * WAD <= (before[2] - before[0]) * logged["fraction"]
+        equity, initial, *_ = self.see(bidder)
+        assert equity >= initial - BUDGET
+        note(f"bid in phase {state.phase}, then {self.liquidator.phase(account)}")
+        return True
+
+    @rule(who=st.integers(0, 6), step=st.sampled_from(["restart", "turn", "resolve", "close"]))
+    def advance(self, who: int, step: str) -> None:
+        """A transition succeeds exactly when the view says that it would."""
+        self._advance(self.everyone[who], step)
+
+    def _advance(self, account: int, step: str) -> bool:
+        quote = self.liquidator.quote(account)
+        function = "turn_insolvent" if step == "turn" else step
+        done = self.attempt(lambda: getattr(self.liquidator, function)(account), step)
+        assert done == getattr(quote, f"can_{step}")
+        return done
+
+    @rule(who=st.integers(0, 6), against=accounts)
+    def deleverage(self, who: int, against: int) -> None:
+        account, other = self.everyone[who], self.accounts[against]
+        items = []
+        for word in self.house.positions(account):
+            name = self._name(word)
+            mine, other_size = self._size(account, name), self._size(other, name)
+            if mine * other_size < 0:
+                items.append((other, name, abs(mine)))
+        if items:
+            before = self.see(account)[0]
+            if self.attempt(
+                lambda: self.harbour.backstop.deleverage(account, items[:1]), "deleverage"
+            ):
+                assert self.see(account)[0] >= before - BUDGET
+                equity, _, maintenance, _ = self.see(other)
+                assert equity >= maintenance
+
+    # Invariants
+
+    @invariant()
+    def money_is_conserved(self) -> None:
+        if not hasattr(self, "everyone"):
+            return
+        self.harbour.check_conservation()
+        ledger = self.house.ledger()
+        stored = {account: self.house.cash(account) for account in self.everyone}
+        assert sum(stored.values()) == ledger.cash
+        assert ledger.debt == -sum(min(each, 0) for each in stored.values())
+        holdings = sum(self.house.holding(account, WETH) for account in self.everyone)
+        assert holdings == self.house.stock(WETH).held
+
+    @invariant()
+    def positions_sum_to_zero(self) -> None:
+        if not hasattr(self, "everyone"):
+            return
+        net: dict[int, int] = defaultdict(int)
+        long: dict[int, int] = defaultdict(int)
+        unsettled = 0
+        for account in self.everyone:
+            words = self.house.positions(account)
+            names = [word & INSTRUMENT for word in words]
+            assert names == sorted(names)
+            for word in words:
+                size = self._signed(word)
+                assert size != 0
+                net[self._name(word)] += size
+                long[self._name(word)] += max(size, 0)
+            unsettled += self.house.book(account).unsettled
+        # Sides of an expired series settle one by one.
+        alive = [name for name in net if not 0 < (name >> 96 & 2**32 - 1) <= self.evm.time]
+        assert not any(net[name] for name in alive)
+        for name in {*long, *self.instruments}:
+            assert self.house.open_interest(name) == long[name]
+        ledger = self.house.ledger()
+        # Funding and profit sum to zero over accounts, whoever has settled already.
+        assert unsettled == ledger.perp_settlement + ledger.option_settlement
+
+    @invariant()
+    def phases_agree_and_the_lens_answers(self) -> None:
+        if not hasattr(self, "everyone"):
+            return
+        for risk in self.harbour.lens.risks(self.everyone):
+            assert risk.phase == self.liquidator.phase(risk.account)
+        self.harbour.lens.market()
+        shortfalls = [self.liquidator.liquidation(each).shortfall for each in self.everyone]
+        assert self.liquidator.insolvency()[0] == sum(shortfalls)
+
+    def _size(self, account: int, name: int) -> int:
+        for word in self.house.positions(account):
+            if self._name(word) == name:
+                return self._signed(word)
+        return 0
+
+    @staticmethod
+    def _signed(word: int) -> int:
+        return ((word >> 160) - (2**96 if word >> 255 else 0)) * 10**9
+
+    @staticmethod
+    def _name(word: int) -> int:
+        series = word & INSTRUMENT
+        return series & ~((2**88 - 1) << 8) if series & 255 == 1 else series
+
+    # Liveness
+
+    def finish(self) -> None:
+        """Honest actors bring every liquidation to its end, in at most a dozen steps each."""
+        if not hasattr(self, "everyone"):
+            return
+        self.harbour.quote.call_back("0x" + "0" * 40, b"")
+        self.harbour.push()
+        whale = self.harbour.open("whale", 10**7)
+        self.everyone.append(whale)
+        for account in self.everyone:
+            for _ in range(12):
+                if self.liquidator.phase(account) == HEALTHY:
+                    break
+                self._one_step(account, whale)
+            assert self.liquidator.phase(account) == HEALTHY, "a liquidation does not end"
+            assert self.house.phase(account) == HEALTHY
+        self.money_is_conserved()
+        self.positions_sum_to_zero()
+
+    def _one_step(self, account: int, whale: int) -> None:
+        quote = self.liquidator.quote(account)
+        assert quote.usable & LIQUIDATION
+        for step in ("resolve", "restart", "turn", "close"):
+            if getattr(quote, f"can_{step}"):
+                assert self._advance(account, step)
+                return
+        if quote.max_fraction > 0 and self._bid(account, whale, WAD):
+            return
+        self.harbour.wait(7200)
+
+
+Protocol.TestCase.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
+TestProtocol = Protocol.TestCase
+
+
+def test_the_machine_reaches_what_matters() -> None:
+    """A story by the machine's own rules: into debt, flagged, sold, insolvent, taken over."""
+    machine = Protocol()
+    try:
+        machine.begin([4000, 20_000, 20_000, 500, 500], [0] * 5, 100, 1, (0, 0), None)
+        machine.trade(0, 1, 0, 5 * WAD, True, 100, False)
+        machine.price(-12, 0, 60)
+        machine.flag(1)
+        assert machine.liquidator.phase(machine.accounts[0]) == SOLVENT
+        machine.bid(1, 5, WAD // 10)
+        machine.price(-20, 0, 60)
+        machine.advance(1, "turn")
+        assert machine.liquidator.phase(machine.accounts[0]) == INSOLVENT
+        machine.time_passes(7200)
+        machine.advance(1, "close")
+        assert machine.liquidator.phase(machine.accounts[0]) == HEALTHY
+        assert machine.house.ledger().pool < 0
+        machine.money_is_conserved()
+    finally:
+        machine.teardown()
