@@ -16,6 +16,7 @@ from sim.agents.intents import (
     Intent,
     OpenAccount,
     Order,
+    Outcome,
     Withdraw,
 )
 from sim.agents.traders import TraderParams, closing, deposits, lots, order
@@ -231,6 +232,7 @@ class Whale(Agent[WhaleParams]):
     def __init__(self, name: str, params: WhaleParams) -> None:
         super().__init__(name, params)
         self._last: int | None = None
+        self._scale = 1.0
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         p = self.params
@@ -243,9 +245,15 @@ class Whale(Agent[WhaleParams]):
         self._last = view.time
         underlying = view.board.underlying(p.underlying)
         side = 1.0 if p.side == "long" else -1.0
-        goal = side * p.leverage * account.equity / view.board.spot(underlying)
+        goal = side * self._scale * p.leverage * account.equity / view.board.spot(underlying)
         missing = goal - account.positions.get(Instrument(underlying), 0.0)
         size = lots(abs(missing))
         if missing * side <= 0.0 or size <= 0.0:
             return ()
         return [order(view, account.id, Instrument(underlying), side * size, p.slippage, p.tip)]
+
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
+        # It wants the largest position that the gate lets through, and asks again at once.
+        if any(not o.accepted and "margin" in o.reason for o in outcomes):
+            self._scale *= 0.9
+            self._last = None

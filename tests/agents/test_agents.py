@@ -349,6 +349,14 @@ def test_a_whale_adds_once_an_hour():
     assert sizes == [1, 0, 0, 0, 1, 0]
 
 
+def test_a_whale_takes_as_much_as_the_gate_lets_through():
+    one = agent("whale", leverage=10)
+    whole = one.decide(stage.view(board=BOARD), rng())[0]
+    one.observe([Outcome(whole, accepted=False, reason="gate: below initial margin")])
+    again = one.decide(stage.view(2, board=BOARD), rng())[0]
+    assert again.size == pytest.approx(0.9 * whole.size)
+
+
 def test_a_user_agent_is_found_beside_the_scenario(tmp_path):
     (tmp_path / "my_bots.py").write_text(
         "from sim.agents.base import Agent\n"
