@@ -71,7 +71,9 @@ class MarketMaker(Agent[MakerParams]):
             return None
         spot = view.board.spot(order.instrument.underlying)
         room = p.clip * account.equity - self._quoted
-        size = lots(min(abs(order.size), abs(held) if account.use >= p.margin_use else room / spot))
+        most = abs(held) if account.use >= p.margin_use else room / spot
+        # What it takes whole it takes to the last quantum, so that nobody is left with dust.
+        size = abs(order.size) if abs(order.size) <= most else lots(most)
         if size <= 0.0:
             return None
         self._quoted += size * spot
