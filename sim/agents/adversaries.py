@@ -117,7 +117,7 @@ class SelfLiquidator(Agent[SelfLiquidatorParams]):
     """Lets one account go under and takes its positions into another at the liquidation price."""
 
     Params: ClassVar[type[Params]] = SelfLiquidatorParams
-    accounts: ClassVar[int] = 2
+    accounts = 2
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         p = self.params

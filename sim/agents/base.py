@@ -44,7 +44,7 @@ class Agent(Generic[P]):
     """
 
     Params: ClassVar[type[Params]] = Params
-    accounts: ClassVar[int] = 1
+    accounts: int = 1
     """How many accounts the engine opens for it at the start."""
 
     def __init__(self, name: str, params: P) -> None:

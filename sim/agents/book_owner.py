@@ -66,14 +66,11 @@ class BookOwner(Agent[Params]):
     def __init__(self, name: str, targets: Sequence[Target], quote: str) -> None:
         super().__init__(name, Params())
         self.targets = tuple(targets)
+        # The other side, and one for each account of the book.
+        self.accounts = 1 + len(self.targets)
         self._quote = quote
         self._refused = 0
         self._settled: set[int] = set()
-
-    @property
-    def accounts(self) -> int:  # type: ignore[override]
-        """The other side, and one for each account of the book."""
-        return 1 + len(self.targets)
 
     def endowment(self, board: Board) -> dict[str, float]:
         tokens = {self._quote: self._backing(board)}

@@ -195,8 +195,6 @@ class Distress:
         C: cash from bids, not for sale.
     payout
         What the system pays for all of it now (insolvent phase).
-    reward
-        The keeper's, as a fraction of the value moved.
     """
 
     account: AccountView
@@ -206,7 +204,6 @@ class Distress:
     price_fraction: float = 1.0
     reserved: float = 0.0
     payout: float = 0.0
-    reward: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
