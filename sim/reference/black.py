@@ -271,14 +271,18 @@ def forward_values(
         is_call=floats("is_call", is_call),
     )
     if inputs[0].size < WORTHWHILE:
-        return _on_forward(*inputs, np.ones(())).price
+        return _undiscounted(*inputs)
     from sim.reference import fast
 
     values = fast.forward_values(*inputs)
     odd = np.isnan(values)
     if odd.any():
-        values[odd] = _on_forward(*(array[odd] for array in inputs), np.ones(())).price
+        values[odd] = _undiscounted(*(array[odd] for array in inputs))
     return values
+
+
+def _undiscounted(f: Floats, k: Floats, t: Floats, v: Floats, call: Floats) -> Floats:
+    return _on_forward(f, k, t, v, call, np.ones(())).price
 
 
 def _black76(f: Floats, k: Floats, t: Floats, v: Floats, call: Floats, discount: Floats) -> Greeks:

@@ -142,7 +142,8 @@ def fit(k: ArrayLike, w: ArrayLike, weights: ArrayLike = 1.0) -> Fit:
 
     For given m and sigma the rest is linear: w = a + u·(r + y) + v·(r - y) with y = (k - m)/sigma,
     r = √(y² + 1) and u, v from 0 to sigma, which is b ≥ 0, |rho| ≤ 1 and Lee's bound on both wings.
-    The two that remain are searched by Nelder-Mead from several starts.
+    The two that remain are searched by Nelder-Mead from several starts. The result may still admit
+    butterflies: `Svi.butterfly` says.
 
     Parameters
     ----------
@@ -156,7 +157,8 @@ def fit(k: ArrayLike, w: ArrayLike, weights: ArrayLike = 1.0) -> Fit:
     InputError
         For too few points, or a value that is not allowed.
     """
-    from scipy.optimize import lsq_linear, minimize  # half a second that only a fit needs
+    # Half a second that only a fit needs
+    from scipy.optimize import OptimizeResult, lsq_linear, minimize
 
     k_, w_, weight = broadcast(
         k=finite("k", k), w=positive("w", w), weights=finite("weights", weights)
@@ -188,21 +190,22 @@ def fit(k: ArrayLike, w: ArrayLike, weights: ArrayLike = 1.0) -> Fit:
         for m in (bottom, float(np.mean(k_)))
         for scale in (0.05, 0.3, 1.0)
     ]
-    best = None
-    for start in starts:
-        found = minimize(
+    bounds = [
+        (float(k_.min()) - span, float(k_.max()) + span),
+        (float(np.log(1e-4)), float(np.log(10 * span + 1))),
+    ]
+
+    def search(start: Floats, tolerance: float, most: int) -> OptimizeResult:
+        return minimize(
             misfit,
             start,
             method="Nelder-Mead",
-            bounds=[
-                (float(k_.min()) - span, float(k_.max()) + span),
-                (float(np.log(1e-4)), float(np.log(10 * span + 1))),
-            ],
-            options={"xatol": 1e-10, "fatol": 1e-24, "maxiter": 1000},
+            bounds=bounds,
+            options={"xatol": tolerance, "fatol": tolerance**2, "maxiter": most},
         )
-        if best is None or found.fun < best.fun:
-            best = found
-    assert best is not None
+
+    rough = min((search(start, 1e-4, 60) for start in starts), key=lambda found: found.fun)
+    best = search(rough.x, 1e-10, 600)
     m, sigma = float(best.x[0]), float(np.exp(best.x[1]))
     (a, u, v), _ = linear(m, sigma)
     b = (u + v) / sigma
