@@ -18,7 +18,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from math import sqrt
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -35,16 +35,23 @@ _JIT: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract"},
 }
-# Inputs may be read-only views; one signature for all callers, compiled or loaded at import.
+# Inputs may be read-only views.
 _ROW = types.Array(types.float64, 1, "C", readonly=True)
 _TABLE = types.Array(types.float64, 2, "C", readonly=True)
 _INDEX = types.Array(types.int64, 1, "C", readonly=True)
 _OUT = types.float64[::1]
-_inlined: Any = njit(forceinline=True, **_JIT)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _compiled(*arguments: Any) -> Any:
-    return njit(types.void(*arguments), **_JIT)
+def _inlined(function: _Function) -> _Function:
+    compiled: _Function = njit(forceinline=True, **_JIT)(function)
+    return compiled
+
+
+def _compiled(*arguments: Any) -> Callable[[_Function], _Function]:
+    """Compile at import, or load what was compiled before, for one signature."""
+    decorator: Callable[[_Function], _Function] = njit(types.void(*arguments), **_JIT)
+    return decorator
 
 
 @intrinsic
@@ -407,9 +414,9 @@ def scenario_values(
 
     def run(first: int) -> None:
         part = slice(first, min(first + _BLOCK, n))
-        blocks = [np.ascontiguousarray(x[:, part]) for x in tables]
-        values = fixed - moving @ blocks[0]
-        _add_options(*blocks, underlying, *rows, values)
+        x, log_x, v, inverse_v = (np.ascontiguousarray(table[:, part]) for table in tables)
+        values = fixed - moving @ x
+        _add_options(x, log_x, v, inverse_v, underlying, *rows, values)
         total[part] = values
 
     for _ in _pool(os.getpid()).map(run, range(0, n, _BLOCK)):
