@@ -38,12 +38,10 @@ def command(what: str, as_json: bool) -> None:
 
 
 def _scenarios() -> dict[str, str]:
-    from sim.scenario.loader import assemble, locate, shipped
+    from sim.marked import read
+    from sim.scenario.loader import locate, shipped
 
-    return {
-        name: " ".join(str(assemble(locate(name)).data.get("description", "")).split())
-        for name in shipped()
-    }
+    return {name: " ".join(read(locate(name)).data["description"].split()) for name in shipped()}
 
 
 def _engines() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import orjson
 
@@ -32,6 +34,8 @@ def command(
       plimsoll validate black-thursday --set market.factors.ETH.vol=90% --canonical
       plimsoll validate --schema > scenario.schema.json
     """
+    from sim import rulebooks
+    from sim.results.expectations import check_names
     from sim.scenario.loader import load
     from sim.scenario.schema import json_schema
 
@@ -43,6 +47,9 @@ def command(
     found = []
     for name in scenarios:
         scenario = load(name, sets)
+        check_names(scenario.expect)
+        beside = (scenario.folder or Path()) / scenario.protocol.rulebook
+        rulebooks.load(beside if beside.is_file() else scenario.protocol.rulebook)
         paths = scenario.paths()
         if canonical:
             click.echo(orjson.dumps(scenario.canonical, option=orjson.OPT_INDENT_2))

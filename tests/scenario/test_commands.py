@@ -48,6 +48,8 @@ def test_validate_prints_the_canonical_form_and_the_schema():
         ((), "name a scenario or a file"),
         (("clam",), "unknown scenario 'clam'; did you mean 'calm'"),
         (("calm", "--set", "market.factors.ETH.vol=-1"), "must be above 0"),
+        (("calm", "--set", "protocol.rulebook=hose"), "unknown rulebook 'hose'; did you mean"),
+        (("calm", "--set", "expect.bad_dept=0"), "'bad_dept'; did you mean 'bad_debt'"),
         (("black-thursday", "--set", "horizon.steps=400"), "leaves the recording"),
         (("black-thursday", "--set", "horizon.start=2021-01-01"), "leaves the recording"),
     ],
