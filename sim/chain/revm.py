@@ -64,6 +64,12 @@ class RevmBackend:
         Time of the genesis block.
     gas_limit
         Gas limit of a block.
+
+    Attributes
+    ----------
+    written
+        If a dict is put there, transactions note in it the storage words they write, by address
+        and slot.
     """
 
     name = "revm"
@@ -72,6 +78,7 @@ class RevmBackend:
         self.number = 0
         self.timestamp = timestamp
         self.gas_limit = gas_limit
+        self.written: dict[tuple[str, int], int] | None = None
         self._vm = pyrevm.EVM(
             env=pyrevm.Env(cfg=pyrevm.CfgEnv(chain_id=CHAIN_ID)),
             gas_limit=max(gas_limit, CALL_GAS),
@@ -186,6 +193,8 @@ class RevmBackend:
                 if before != after:
                     if self._marks:
                         self._undo.append((address, int(slot), int(before)))
+                    if self.written is not None:
+                        self.written[address, int(slot)] = int(after)
                     self._put_slot(address, int(slot), int(after))
 
     def _put_account(self, address: str, account: _Account) -> None:

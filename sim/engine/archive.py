@@ -8,6 +8,7 @@ rulebook.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Mapping
@@ -21,6 +22,7 @@ from sim.errors import InputError
 from sim.protocol.artifacts import Artifact
 from sim.protocol.client import Protocol
 from sim.protocol.deploy import Deployed
+from sim.reference.book import KIND_NAMES, PERP
 from sim.reference.rulebook import KINDS, Rulebook
 from sim.results import Run
 
@@ -126,11 +128,28 @@ class Archive:
         contracts = {item["address"]: name for name, item in self.content["contracts"].items()}
         return {**people, **contracts}
 
+    def instrument(self, number: int) -> str:
+        """Return what a position is in, such as `ETH perp` or `ETH 2026-01-31 08:00 2900 put`.
+
+        Parameters
+        ----------
+        number
+            A position's word, or its low 160 bits.
+        """
+        names = self.content["underlyings"]
+        underlying, kind = number >> 128 & 0xFF, number & 0xFF
+        if kind not in KIND_NAMES or underlying >= len(names):
+            return str(number)
+        if kind == PERP:
+            return f"{names[underlying]} perp"
+        strike = (number >> 8 & (1 << 88) - 1) / 10**9
+        expiry = datetime.fromtimestamp(number >> 96 & 0xFFFF_FFFF, UTC)
+        return f"{names[underlying]} {expiry:%Y-%m-%d %H:%M} {strike:g} {KIND_NAMES[kind]}"
+
     def called(self, transaction: Transaction) -> str:
         """Return what a transaction does, as `contract.function(arguments)`."""
         contract, function, arguments = self.decoded(transaction)
-        parts = ", ".join(f"{name}={self.shown(value)}" for name, value in arguments.items())
-        return f"{contract}.{function}({parts})"
+        return f"{contract}.{function}({self.listed(arguments)})"
 
     def decoded(self, transaction: Transaction) -> tuple[str, str, dict[str, Any]]:
         """Return contract, function and arguments by name of a transaction.
@@ -156,16 +175,29 @@ class Archive:
                 return name, "", {"data": transaction.data}
         return transaction.to, "", {"data": transaction.data}
 
-    def shown(self, value: Any) -> str:
-        """Return an argument for people: names for addresses, structs with their fields."""
+    def code_hash(self, transaction: Transaction) -> str:
+        """Return the SHA-256 of what a transaction deploys, constructor arguments left out."""
+        for item in self.protocol.contracts.values():
+            if transaction.data.startswith(item.artifact.bytecode):
+                return item.artifact.bytecode_hash
+        return sha256(transaction.data).hexdigest()
+
+    def listed(self, arguments: Mapping[str, Any]) -> str:
+        """Return arguments as `name=value, …`."""
+        return ", ".join(f"{name}={self.shown(value, name)}" for name, value in arguments.items())
+
+    def shown(self, value: Any, name: str = "") -> str:
+        """Return an argument for people: names for addresses and instruments, structs with their
+        fields."""
+        if name == "instrument" and isinstance(value, int):
+            return self.instrument(value)
         if isinstance(value, str) and value.lower() in self.names:
             return self.names[value.lower()]
         if isinstance(value, bytes):
             text = "0x" + value.hex()
             return text if len(value) <= _LONG else f"{text[: 2 * _LONG]}… ({len(value)} bytes)"
         if hasattr(value, "_asdict"):
-            fields = ", ".join(f"{key}={self.shown(v)}" for key, v in value._asdict().items())
-            return f"{{{fields}}}"
+            return f"{{{self.listed(value._asdict())}}}"
         if isinstance(value, (list, tuple)):
-            return f"[{', '.join(map(self.shown, value))}]"
+            return f"[{', '.join(self.shown(part, name) for part in value)}]"
         return str(value)

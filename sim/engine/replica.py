@@ -28,7 +28,8 @@ from sim.errors import InputError
 from sim.protocol.client import Snapshot
 from sim.results import Run
 
-_EXACT = ("cash", "equity", "initial", "maintenance")
+EXACT = ("cash", "equity", "initial", "maintenance")
+"""Columns of the accounts table that end in `_wad`."""
 _PLAIN = ("phase", "usable")
 _DECIMAL_BYTES = 16
 _FUND = 0
@@ -245,7 +246,7 @@ def verify(replica: Replica, until: int, *, every: bool, tell: Progress | None =
             snapshot = replica.snapshot(record.accounts(step))
             difference = record.compare(step, snapshot)
             states += 1
-            figures += (len(_EXACT) + len(_PLAIN)) * len(snapshot.accounts)
+            figures += (len(EXACT) + len(_PLAIN)) * len(snapshot.accounts)
         if difference is not None:
             break
         if tell is not None:
@@ -305,15 +306,14 @@ def shown_event(archive: Archive, log: Any) -> str:
     event = archive.protocol.event(log.address, log.topics, log.data)
     if event is None:
         return f"{log.address} {[topic.hex() for topic in log.topics]} 0x{log.data.hex()}"
-    arguments = ", ".join(f"{key}={archive.shown(value)}" for key, value in event.args.items())
-    return f"{event.address}.{event.name}({arguments})"
+    return f"{event.address}.{event.name}({archive.listed(event.args)})"
 
 
 class _Record:
     """The recorded state of a run, read step by step as a replay goes."""
 
     def __init__(self, run: Run, since: int) -> None:
-        self._rows = _by_step(run, since)
+        self._rows = accounts_by_step(run, since)
         self._next: tuple[int, Mapping[str, Any]] | None = None
         self._words = _recorded_words(run)
         self._held: dict[int, bytes] = {}
@@ -339,14 +339,13 @@ class _Record:
                 return Difference(
                     step, name, f"account {accounts[row]}", str(rows[name][row]), str(now[row])
                 )
-        for name in _EXACT:
+        for name in EXACT:
             exact = getattr(snapshot, name)
             own = b"".join(v.to_bytes(_DECIMAL_BYTES, "little", signed=True) for v in exact)
-            then = rows[f"{name}_wad"]
+            then = rows[name]
             if own != then:
                 for row, value in enumerate(exact):
-                    part = then[_DECIMAL_BYTES * row : _DECIMAL_BYTES * (row + 1)]
-                    recorded = int.from_bytes(part, "little", signed=True)
+                    recorded = exact_figure(then, row)
                     if recorded != value:
                         where = f"{name}_wad of account {accounts[row]}"
                         return Difference(step, "figure", where, str(recorded), str(value))
@@ -361,9 +360,9 @@ class _Record:
         return None
 
 
-def _by_step(run: Run, since: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def accounts_by_step(run: Run, since: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield the accounts of each step: columns as arrays, exact ones as little-endian bytes."""
-    columns = ["step", "account", *_PLAIN, *(f"{name}_wad" for name in _EXACT)]
+    columns = ["step", "account", *_PLAIN, *(f"{name}_wad" for name in EXACT)]
     file = pq.ParquetFile(run.folder / "accounts.parquet")
     waiting: list[tuple[int, dict[str, Any]]] = []
     for batch in file.iter_batches(columns=columns):
@@ -374,11 +373,11 @@ def _by_step(run: Run, since: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if step < since:
                 continue
             rows = {name: batch[name].to_numpy()[start:end] for name in ("account", *_PLAIN)}
-            for name in _EXACT:
+            for name in EXACT:
                 values = batch[f"{name}_wad"]
                 first = (values.offset + start) * _DECIMAL_BYTES
                 length = (end - start) * _DECIMAL_BYTES
-                rows[f"{name}_wad"] = values.buffers()[1].to_pybytes()[first : first + length]
+                rows[name] = values.buffers()[1].to_pybytes()[first : first + length]
             if waiting and waiting[0][0] == step:  # a step may go on in the next batch
                 rows = {
                     name: np.concatenate((old, rows[name]))
@@ -390,6 +389,12 @@ def _by_step(run: Run, since: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 yield waiting.pop()
             waiting.append((step, rows))
     yield from waiting
+
+
+def exact_figure(column: bytes, row: int) -> int:
+    """Return one figure of an exact column, in WAD."""
+    part = column[_DECIMAL_BYTES * row : _DECIMAL_BYTES * (row + 1)]
+    return int.from_bytes(part, "little", signed=True)
 
 
 def _recorded_words(run: Run) -> list[tuple[int, dict[int, bytes]]]:
