@@ -67,4 +67,5 @@ def _junit(runs: list[dict[str, object]]) -> bytes:
                 ElementTree.SubElement(case, "failure", message=message)
     suite.set("tests", str(count))
     suite.set("failures", str(failures))
-    return ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
+    document: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
+    return document
