@@ -62,7 +62,8 @@ def test_a_node_that_dies(tmp_path):
     os.kill(node, signal.SIGKILL)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert is_one_message(errors) and "nvil" in errors
+    assert is_one_message(errors)
+    assert "nvil" in errors
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.partial"]
 
 
@@ -73,7 +74,8 @@ def test_an_interruption(tmp_path, number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert is_one_message(errors) and "interrupted" in errors
+    assert is_one_message(errors)
+    assert "interrupted" in errors
     assert is_gone(node)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.partial"]
 
@@ -98,7 +100,8 @@ def test_a_disk_that_is_full(tmp_path):
         check=False,
     )
     assert done.returncode == 2
-    assert is_one_message(done.stderr) and "cannot write" in done.stderr
+    assert is_one_message(done.stderr)
+    assert "cannot write" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.partial"]
 
 
@@ -106,7 +109,8 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     done = plimsoll("run", SHORT, "--backend", "revm", "--out", tmp_path / "file" / "run")
     assert done.returncode == 2
-    assert is_one_message(done.stderr) and "cannot write" in done.stderr
+    assert is_one_message(done.stderr)
+    assert "cannot write" in done.stderr
 
 
 def test_an_anvil_that_will_not_do(tmp_path):
@@ -115,7 +119,8 @@ def test_an_anvil_that_will_not_do(tmp_path):
     program.chmod(0o755)
     done = plimsoll("run", SHORT, "--out", tmp_path / "run", env={"PLIMSOLL_ANVIL": str(program)})
     assert done.returncode == 2
-    assert is_one_message(done.stderr) and "wanted: the native Anvil 1.7.1" in done.stderr
+    assert is_one_message(done.stderr)
+    assert "wanted: the native Anvil 1.7.1" in done.stderr
     assert not (tmp_path / "run.partial").exists()
 
 
@@ -152,4 +157,5 @@ def test_a_broken_file_names_line_and_column(tmp_path):
     path.write_text("schema: 1\nname: mine\nhorizon: {steps: 3\nmarket: 1\n")
     done = plimsoll("run", path)
     assert done.returncode == 2
-    assert "mine.yaml:" in done.stderr and "Traceback" not in done.stderr
+    assert "mine.yaml:" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,6 +1,6 @@
 """Every shipped scenario runs, agrees with the reference, and conserves money.
 
-Here only the first steps of each; `make scenarios` runs them whole and holds them to what they expect.
+Here only the first steps of each; `make scenarios` runs them whole, expectations included.
 """
 
 from __future__ import annotations
@@ -29,8 +29,17 @@ def test_check_runs_scenarios_as_tests(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         main(
-            ["check", str(SHORT), "--backend", "revm", "--json", "--junit", "report.xml"]
-            + ["--set", "horizon.steps=2"]
+            [
+                "check",
+                str(SHORT),
+                "--backend",
+                "revm",
+                "--json",
+                "--junit",
+                "report.xml",
+                "--set",
+                "horizon.steps=2",
+            ]
         )
     found = json.loads(capsys.readouterr().out)
     assert ended.value.code == 1  # in two steps nobody is liquidated

@@ -20,7 +20,8 @@ def test_a_finished_run_is_read_back(tmp_path):
     run = written(tmp_path / "a")
     assert run.waterfall["amount"].tolist() == [5.0, 1e-18]
     assert "amount_wad" not in run.waterfall
-    assert run.held and run.fingerprint == "f"
+    assert run.held
+    assert run.fingerprint == "f"
     assert [found.name for found in existing_runs(tmp_path)] == ["a"]
     assert not (tmp_path / "a.partial").exists()
 
@@ -58,7 +59,7 @@ def test_what_is_there_is_never_overwritten(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentFault, match="cannot write .*file"):
+    with pytest.raises(EnvironmentFault, match=r"cannot write .*file"):
         RunWriter(tmp_path / "file" / "run")
 
 
