@@ -241,7 +241,9 @@ def _message(problem: Any, allowed: list[str]) -> str:
         return str(context.get("error", problem["msg"]))
     if kind in _BOUNDS:
         word, key = _BOUNDS[kind]
-        return f"must be {word} {context[key]:g}, got {got}"
+        bound = context[key]
+        shown_bound = f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
+        return f"must be {word} {shown_bound}, got {got}"
     if kind == "literal_error":
         return _refused(str(got), re.findall(r"'([^']*)'", context["expected"]))
     if kind == "union_tag_invalid":

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from sim.errors import InputError, unknown
 from sim.marked import Document, Mark, Path_, format_path, parse, parse_path, read, shown
+from sim.model import SettingError
 from sim.scenario.model import Scenario
 
 SUFFIXES = (".yaml", ".yml")
@@ -116,13 +117,16 @@ def validate(document: Document, folder: Path) -> Scenario:
     """
     scenario = document.build(Scenario, context={"folder": folder})
     for i, group in enumerate(scenario.agents):
+        # Of what was drawn, only the distribution stands in the file.
+        where: Path_ = ("agents", i, "params")
         try:
-            for _ in group.members(scenario.streams):
-                pass
+            for _, params in group.members(scenario.streams):
+                scenario.check_names(params)
         except ValidationError as failure:
-            # Of what was drawn, only the distribution stands in the file.
-            where = ("agents", i, "params")
             raise document.explained(failure, group.agent.Params, where) from None
+        except SettingError as error:
+            path = (*where, *error.path)
+            raise document.error(path, f"{format_path(path)}: {error}") from None
     return scenario
 
 

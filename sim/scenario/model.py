@@ -174,6 +174,15 @@ class Scenario(Model):
         own = {i.expiry for target in self._targets for i in target.positions if i.is_option}
         return self.market.paths(self.horizon, self.streams, own)
 
+    def check_names(self, params: Params) -> None:
+        """Refuse an agent's token or underlying that the market does not have (SettingError)."""
+        tokens = (self.protocol.quote, *self.market.collateral)
+        if params.collateral not in tokens:
+            raise SettingError(("collateral",), unknown("token", params.collateral, tokens))
+        underlying = getattr(params, "underlying", None)
+        if underlying is not None and underlying not in self.market.factors:
+            raise SettingError(("underlying",), unknown("factor", underlying, self.market.factors))
+
     def cast(self) -> list[Agent[Params]]:
         """Return every agent of the run: those of the groups, and the owner of the book."""
         agents = [

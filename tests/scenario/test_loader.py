@@ -162,6 +162,15 @@ BAD = [
         "agents: [{use: whale, params: {leverage: {dist: nromal, mean: 1, sd: 1}}}]",
         r"params\.leverage\.dist: unknown 'nromal'; did you mean 'normal'",
     ),
+    (
+        "agents: [{use: whale, params: {collateral: DOGE}}]",
+        r":1:32: agents\[0\]\.params\.collateral: unknown token 'DOGE' \(allowed: USDC\)",
+    ),
+    (
+        "agents: [{use: whale, params: {underlying: {dist: choice, of: [ETC]}}}]",
+        r"params\.underlying: unknown factor 'ETC'; did you mean 'ETH'",
+    ),
+    ("blocks: {gas_limit: 100}", r"blocks\.gas_limit: must be at least 2.5e\+07"),
     ("blocks: {order: fifo}", r"blocks\.order: unknown 'fifo'"),
     ("seed: 1\nseed: 2", r":2:1: seed is written twice"),
     ("market: {factors: [}", r":1:20: broken YAML"),
