@@ -68,6 +68,7 @@ class Protocol(RuleBasedStateMachine):
     @initialize(
         rich=st.lists(st.integers(500, 20_000), min_size=5, max_size=5),
         weth=st.lists(st.integers(0, 3), min_size=5, max_size=5),
+        leverages=st.lists(st.integers(-400, 400), min_size=5, max_size=5),
         fund=st.sampled_from([0, 100, 10_000]),
         mode=st.sampled_from([1, 2]),
         fees=st.sampled_from([(0, 0), (WAD // 2000, WAD // 3000)]),
@@ -84,6 +85,7 @@ class Protocol(RuleBasedStateMachine):
         self,
         rich: list[int],
         weth: list[int],
+        leverages: list[int],
         fund: int,
         mode: int,
         fees: tuple[int, int],
@@ -102,10 +104,18 @@ class Protocol(RuleBasedStateMachine):
             harbour.open(f"trader{number}", dollars, ether)
             for number, (dollars, ether) in enumerate(zip(rich, weth, strict=True))
         ]
-        self.keeper = harbour.open("keeper", 50_000)
+        self.keeper = harbour.open("keeper", 200_000)
         self.everyone = [FUND, *self.accounts, self.keeper]
         self.instruments = [harbour.perp]
         self._list()
+        for account, leverage in zip(self.accounts, leverages, strict=True):
+            size = self.see(account)[0] * leverage // 300_000 // 10**9 * 10**9
+            buyer, seller = (account, self.keeper) if size > 0 else (self.keeper, account)
+            if size:
+                self.attempt(
+                    lambda: harbour.trade(buyer, seller, harbour.perp, abs(size), 3000 * WAD),  # noqa: B023
+                    "leverage",
+                )
 
     def _list(self) -> None:
         strikes = {2500, 3000, 3500}
@@ -131,19 +141,15 @@ class Protocol(RuleBasedStateMachine):
 
     # Money
 
-    @rule(who=accounts, dollars=st.integers(1, 5000))
     def deposit(self, who: int, dollars: int) -> None:
         self.harbour.deposit(self.accounts[who], dollars * USD)
 
-    @rule(who=accounts, ether=st.integers(1, WAD))
     def deposit_collateral(self, who: int, ether: int) -> None:
         self.harbour.deposit(self.accounts[who], ether, WETH)
 
-    @rule(dollars=st.integers(1, 2000))
     def give_to_the_fund(self, dollars: int) -> None:
         self.harbour.deposit(FUND, dollars * USD)
 
-    @rule(who=accounts, amount=st.integers(1, 20_000 * USD), collateral=st.booleans())
     def withdraw(self, who: int, amount: int, collateral: bool) -> None:
         account = self.accounts[who]
         owner = self.harbour.owner(account)
@@ -157,9 +163,8 @@ class Protocol(RuleBasedStateMachine):
             assert self.house.phase(account) == HEALTHY
             assert not self.harbour.backstop.locked()
 
-    @rule(who=accounts, whom=accounts, amount=st.integers(1, 5000 * WAD), collateral=st.booleans())
     def transfer(self, who: int, whom: int, amount: int, collateral: bool) -> None:
-        source, target = self.accounts[who], self.accounts[whom]
+        source, target = self.accounts[who], self.accounts[(who + whom + 1) % 5]
         owner = self.harbour.owner(source)
         if source != target:
             self.house.grant(target, owner, 4, sender=self.harbour.owner(target))
@@ -173,7 +178,6 @@ class Protocol(RuleBasedStateMachine):
             after = self.see(target)
             assert after[0] >= after[1] or after[0] - after[2] >= before[0] - before[2]
 
-    @rule(who=st.integers(0, 6))
     def settle(self, who: int) -> None:
         account = self.everyone[who]
         version = self.house.version(account)
@@ -182,9 +186,31 @@ class Protocol(RuleBasedStateMachine):
         assert self.see(account)[0] == before
         assert self.house.version(account) == version
 
-    @rule()
     def sweep(self) -> None:
         self.house.sweep_fees()
+
+    @rule(
+        kind=st.integers(0, 7),
+        who=accounts,
+        whom=st.integers(0, 3),
+        dollars=st.integers(1, 8000),
+        cents=st.integers(0, 10**6),
+    )
+    def money(self, kind: int, who: int, whom: int, dollars: int, cents: int) -> None:
+        amount = dollars * USD + cents
+        if kind == 0:
+            self.deposit(who, dollars)
+        elif kind == 1:
+            self.deposit_collateral(who, amount * 10**8)
+        elif kind == 2:
+            self.give_to_the_fund(dollars)
+        elif kind in (3, 4):
+            self.withdraw(who, amount, kind == 4)
+        elif kind in (5, 6):
+            self.transfer(who, whom, amount * 10**12 + whom, kind == 6)
+        else:
+            self.settle(who)
+            self.sweep()
 
     # Trades
 
@@ -201,6 +227,8 @@ class Protocol(RuleBasedStateMachine):
         self, who: int, whom: int, which: int, size: int, buys: bool, price: int, closes: bool
     ) -> None:
         account, other = self.accounts[who], [*self.accounts, self.keeper][whom]
+        if account == other:
+            other = self.keeper
         instrument = self.instruments[which % len(self.instruments)]
         change = size if buys else -size
         if closes:
@@ -246,22 +274,18 @@ class Protocol(RuleBasedStateMachine):
         spot = min(max(spot * (100 + move) // 100, 200), 20_000)
         self.harbour.push(spot, spot * (100 + premium) // 100)
 
-    @rule(seconds=st.sampled_from([60, HOUR, 3 * HOUR, 8 * HOUR]))
     def nobody_reports(self, seconds: int) -> None:
         self.evm.time += seconds
 
-    @rule(seconds=st.sampled_from([1, 900, 7200, DAY]))
     def time_passes(self, seconds: int) -> None:
         self.harbour.wait(seconds)
 
-    @rule(value=st.sampled_from([0, -WAD]))
     def a_source_lies(self, value: int) -> None:
         """Zero and negative prices are not taken, and so change nothing."""
         before = self.harbour.oracle.report(SPOT << 64)
         self.harbour.desk.push(SPOT, value)
         assert self.harbour.oracle.report(SPOT << 64) == before
 
-    @rule()
     def expire(self) -> None:
         """Go to the expiry, and list another a week later."""
         self.evm.time = max(self.evm.time, self.harbour.expiry)
@@ -272,11 +296,9 @@ class Protocol(RuleBasedStateMachine):
         del self.instruments[1:]
         self._list()
 
-    @rule(pause=st.integers(0, 3))
     def pause(self, pause: int) -> None:
         self.harbour.registry.set_pause(pause)
 
-    @rule(which=st.integers(0, 3), who=accounts)
     def the_token_calls_back(self, which: int, who: int) -> None:
         """From now on every transfer of quote tries one of these; none may get through."""
         account = self.accounts[who]
@@ -292,11 +314,33 @@ class Protocol(RuleBasedStateMachine):
         called = [logged for logged in self.evm.events if logged.name == "CalledBack"]
         assert [logged.args["success"] for logged in called] == [False]
 
+    @rule(
+        kind=st.integers(0, 5),
+        who=accounts,
+        which=st.integers(0, 3),
+        seconds=st.sampled_from([1, 60, 900, HOUR, 7200, 8 * HOUR, DAY]),
+    )
+    def circumstance(self, kind: int, who: int, which: int, seconds: int) -> None:
+        if kind == 0:
+            self.nobody_reports(seconds)
+        elif kind == 1:
+            self.time_passes(seconds)
+        elif kind == 2:
+            self.a_source_lies([0, -WAD][which % 2])
+        elif kind == 3:
+            self.expire()
+        elif kind == 4:
+            self.pause(which if seconds > HOUR else 0)
+        else:
+            self.the_token_calls_back(which, who)
+
     # Liquidation
 
-    @rule(who=st.integers(0, 6))
-    def flag(self, who: int) -> None:
-        account = self.everyone[who]
+    def flag(self, who: int, seek: bool) -> None:
+        order = self.everyone[who:] + self.everyone[:who]
+        if seek:
+            order.sort(key=lambda account: not self.liquidator.quote(account).can_flag)
+        account = order[0]
         before, quote = self.see(account), self.liquidator.quote(account)
         done = self.attempt(lambda: self.harbour.flag(account, self.keeper), "flag")
         assert done == quote.can_flag
@@ -304,13 +348,10 @@ class Protocol(RuleBasedStateMachine):
             assert before[0] < before[2]
             assert self.see(account) == before
 
-    @rule(who=st.integers(0, 6), by=st.integers(0, 5), fraction=fractions)
     def bid(self, who: int, by: int, fraction: int) -> None:
-        account, bidder = self.everyone[who], [*self.accounts, self.keeper][by]
-        phase = self.liquidator.phase(account)
-        if phase == HEALTHY or account == bidder:
-            return
-        self._bid(account, bidder, fraction)
+        account, bidder = self._in_liquidation(who), [*self.accounts, self.keeper][by]
+        if account != bidder:
+            self._bid(account, bidder, fraction)
 
     def _bid(self, account: int, bidder: int, fraction: int) -> bool:
         before, state = self.see(account), self.liquidator.liquidation(account)
@@ -333,10 +374,9 @@ class Protocol(RuleBasedStateMachine):
         note(f"bid in phase {state.phase}, then {self.liquidator.phase(account)}")
         return True
 
-    @rule(who=st.integers(0, 6), step=st.sampled_from(["restart", "turn", "resolve", "close"]))
     def advance(self, who: int, step: str) -> None:
         """A transition succeeds exactly when the view says that it would."""
-        self._advance(self.everyone[who], step)
+        self._advance(self._in_liquidation(who), step)
 
     def _advance(self, account: int, step: str) -> bool:
         quote = self.liquidator.quote(account)
@@ -345,9 +385,8 @@ class Protocol(RuleBasedStateMachine):
         assert done == getattr(quote, f"can_{step}")
         return done
 
-    @rule(who=st.integers(0, 6), against=accounts)
     def deleverage(self, who: int, against: int) -> None:
-        account, other = self.everyone[who], self.accounts[against]
+        account, other = self._in_liquidation(who), [*self.accounts, self.keeper][against]
         items = []
         for word in self.house.positions(account):
             name = self._name(word)
@@ -362,6 +401,39 @@ class Protocol(RuleBasedStateMachine):
                 assert self.see(account)[0] >= before - BUDGET
                 equity, _, maintenance, _ = self.see(other)
                 assert equity >= maintenance
+
+    @rule(who=accounts, step=st.sampled_from([3, 6, 25]), after=st.integers(0, 1))
+    def go_under(self, who: int, step: int, after: int) -> None:
+        """The market moves against an account until somebody can flag it."""
+        account = self.accounts[who]
+        way = -1 if self._size(account, self.harbour.perp) >= 0 else 1
+        for _ in range(12):
+            if self.liquidator.quote(account).can_flag:
+                break
+            self.price(way * step, 0, 10 * after)
+        self.flag(1 + who, False)
+
+    @rule(
+        kind=st.sampled_from(["flag", "bid", "bid", "step", "step", "deleverage"]),
+        who=st.integers(0, 6),
+        by=st.integers(0, 5),
+        fraction=fractions,
+        step=st.sampled_from(["restart", "turn", "resolve", "close"]),
+        wait=st.booleans(),
+    )
+    def liquidation(
+        self, kind: str, who: int, by: int, fraction: int, step: str, wait: bool
+    ) -> None:
+        if wait:
+            self.time_passes(3600)
+        if kind == "flag":
+            self.flag(who, True)
+        elif kind == "bid":
+            self.bid(who, by, fraction)
+        elif kind == "step":
+            self.advance(who, step)
+        else:
+            self.deleverage(who, by)
 
     # Invariants
 
@@ -412,6 +484,12 @@ class Protocol(RuleBasedStateMachine):
         self.harbour.lens.market()
         shortfalls = [self.liquidator.liquidation(each).shortfall for each in self.everyone]
         assert self.liquidator.insolvency()[0] == sum(shortfalls)
+
+    def _in_liquidation(self, who: int) -> int:
+        """One of the accounts in liquidation, or any if there are none."""
+        running = [each for each in self.everyone if self.liquidator.phase(each) != HEALTHY]
+        candidates = running or self.everyone
+        return candidates[who % len(candidates)]
 
     def _size(self, account: int, name: int) -> int:
         for word in self.house.positions(account):
@@ -468,10 +546,10 @@ def test_the_machine_reaches_what_matters() -> None:
     """A story by the machine's own rules: into debt, flagged, sold, insolvent, taken over."""
     machine = Protocol()
     try:
-        machine.begin([4000, 20_000, 20_000, 500, 500], [0] * 5, 100, 1, (0, 0), None)
+        machine.begin([4000, 20_000, 20_000, 500, 500], [0] * 5, [0] * 5, 100, 1, (0, 0), None)
         machine.trade(0, 1, 0, 5 * WAD, True, 100, False)
         machine.price(-12, 0, 60)
-        machine.flag(1)
+        machine.flag(1, False)
         assert machine.liquidator.phase(machine.accounts[0]) == SOLVENT
         machine.bid(1, 5, WAD // 10)
         machine.price(-20, 0, 60)
