@@ -37,7 +37,8 @@ def test_locks_pin_by_hash_and_name_no_address(lock: Path) -> None:
 def test_lock_holds_every_dependency_at_its_pin() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    locked = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / "setup" / "requirements.txt").read_text(), re.MULTILINE))
+    lock = (ROOT / "setup" / "requirements.txt").read_text()
+    locked = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", lock, re.MULTILINE))
     for requirement in wanted:
         match = re.match(r"([A-Za-z0-9._-]+)(?:==(\S+))?", requirement)
         assert match is not None
