@@ -16,9 +16,7 @@ from interfaces import IScenarioEngine
 from interfaces import IScenarioKernel
 from interfaces import IScenarioRules
 from modules import charges
-from modules import correlation
 from modules import ownable
-from modules import scenario_rules
 from modules import versions
 
 implements: IRiskEngine
@@ -84,10 +82,10 @@ def check(
     @return Equity and requirement in WAD of quote.
     """
     assert kind == IRiskEngine.Kind.INITIAL or kind == IRiskEngine.Kind.MAINTENANCE, "engine: kind"
-    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.BOUND, [])
+    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.BOUND, [], [])
     requirement: uint256 = f.initial if kind == IRiskEngine.Kind.INITIAL else f.maintenance
     if f.equity < convert(requirement, int256):
-        f = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
+        f = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [], [])
         requirement = f.initial if kind == IRiskEngine.Kind.INITIAL else f.maintenance
     return f.equity, requirement
 
@@ -104,7 +102,7 @@ def margins(
     @param rulebook Number of the rulebook.
     @return Equity, initial and maintenance margin in WAD of quote.
     """
-    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
+    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [], [])
     return f.equity, f.initial, f.maintenance
 
 
@@ -127,7 +125,7 @@ def prove(
     """
     assert len(scenarios) == len(market.underlyings), "engine: one scenario per underlying"
     f: charges.Figures = self._evaluate(
-        book, market, rulebook, IScenarioKernel.Grid.NAMED, scenarios
+        book, market, rulebook, IScenarioKernel.Grid.NAMED, scenarios, []
     )
     return f.equity, f.maintenance
 
@@ -145,17 +143,18 @@ def assess(
     @param rulebook Number of the rulebook.
     @return The figures.
     """
-    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
-    a: IRiskEngine.Assessment = charges._describe(f)
     place: address = empty(address)
     old: address = empty(address)
     share: uint256 = 0
     place, old, share = versions._at(rulebook, market.time)
     linear: DynArray[IScenarioKernel.Linear, 8] = []
+    f: charges.Figures = empty(charges.Figures)
     f, linear = charges._collateral(
         0, book.holdings, market.stable, market.underlyings, market.assets, self._rules(place)
     )
     d: IScenarioKernel.Detail = staticcall KERNEL.detail(book.positions, market, linear, place)
+    f = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [], d.outcomes)
+    a: IRiskEngine.Assessment = charges._describe(f)
     a.greeks = d.greeks
     a.expiry_value = d.expiry_value
     a.scenario_pnl = d.scenario_pnl
@@ -182,11 +181,13 @@ def _evaluate(
     rulebook: uint256,
     grid: IScenarioKernel.Grid,
     named: DynArray[uint256, 8],
+    known: DynArray[IScenarioKernel.Outcome, 8],
 ) -> charges.Figures:
     """
     @notice The margin of PROTOCOL 5; during a ramp the requirements are blended and the other
             figures are those of the new version.
-    @dev Under Grid.BOUND requirements are upper bounds, under Grid.NAMED lower bounds.
+    @dev Under Grid.BOUND requirements are upper bounds, under Grid.NAMED lower bounds. The outcomes
+         of the new version are computed unless they are known.
     """
     place: address = empty(address)
     old: address = empty(address)
@@ -211,9 +212,11 @@ def _evaluate(
             market.assets,
             rules,
         )
-        outcomes: DynArray[IScenarioKernel.Outcome, 8] = staticcall KERNEL.revalue(
-            book.positions, market, linear, rules_at, grid, named
-        )
+        outcomes: DynArray[IScenarioKernel.Outcome, 8] = known
+        if version == 0 or len(known) == 0:
+            outcomes = staticcall KERNEL.revalue(
+                book.positions, market, linear, rules_at, grid, named
+            )
         amounts: uint256[4] = empty(uint256[4])
         losing: uint256 = 0
         for o: IScenarioKernel.Outcome in outcomes:
@@ -254,12 +257,4 @@ def _combine(
         ids.append(underlyings[i].id)
         up.append(outcomes[i].up)
         down.append(outcomes[i].down)
-    return correlation._combine(
-        ids,
-        up,
-        down,
-        abi_decode(
-            slice(rules_at.code, scenario_rules.MATRICES_START, scenario_rules.MATRICES_BYTES),
-            correlation.Matrices,
-        ),
-    )
+    return staticcall RULES.combine(ids, up, down, rules_at)

@@ -72,17 +72,27 @@ def revalue(
     @return For each underlying of the market, losses and amounts.
     """
     loaded: scenario_rules.Rules = self._rules(rules)
-    shocks: DynArray[uint256, 43] = loaded.shocks
+    grids: scenario_rules.Grids = self._grids(rules)
+    shocks: DynArray[uint256, 43] = grids.shocks
     if grid == IScenarioKernel.Grid.BOUND:
-        shocks = loaded.bounds
+        shocks = grids.bounds
     outcomes: DynArray[IScenarioKernel.Outcome, 8] = []
     p: uint256 = 0
     e: uint256 = 0
     for i: uint256 in range(len(market.underlyings), bound=8):
         if grid == IScenarioKernel.Grid.NAMED:
-            shocks = self._named(loaded.shocks, named[i], loaded.scenarios)
+            shocks = self._named(grids.shocks, named[i], loaded.scenarios)
         result: Result = self._underlying(
-            positions, p, market.underlyings[i], market, e, linear[i], loaded, shocks
+            positions,
+            p,
+            market.underlyings[i],
+            market.time,
+            market.expiries,
+            e,
+            market.vols,
+            linear[i],
+            loaded,
+            shocks,
         )
         p = result.position
         e = result.expiry
@@ -109,6 +119,7 @@ def detail(
     @return The figures, in the order of the market.
     """
     loaded: scenario_rules.Rules = self._rules(rules)
+    shocks: DynArray[uint256, 43] = self._grids(rules).shocks
     d: IScenarioKernel.Detail = empty(IScenarioKernel.Detail)
     p: uint256 = 0
     e: uint256 = 0
@@ -119,7 +130,16 @@ def detail(
             )
         )
         result: Result = self._underlying(
-            positions, p, market.underlyings[i], market, e, linear[i], loaded, loaded.shocks
+            positions,
+            p,
+            market.underlyings[i],
+            market.time,
+            market.expiries,
+            e,
+            market.vols,
+            linear[i],
+            loaded,
+            shocks,
         )
         p = result.position
         e = result.expiry
@@ -127,9 +147,9 @@ def detail(
         for money: int256 in result.expiry_value:
             d.expiry_value.append(money)
         by_number: int256[40] = empty(int256[40])
-        for s: uint256 in range(len(loaded.shocks), bound=43):
-            if loaded.shocks[s] & kernel.SCENARIO != 0:
-                by_number[(loaded.shocks[s] >> kernel.NUMBER_SHIFT) & 255] = result.profits[s]
+        for s: uint256 in range(len(shocks), bound=43):
+            if shocks[s] & kernel.SCENARIO != 0:
+                by_number[(shocks[s] >> kernel.NUMBER_SHIFT) & 255] = result.profits[s]
         for s: uint256 in range(loaded.scenarios, bound=40):
             d.scenario_pnl.append(by_number[s])
     return d
@@ -141,6 +161,15 @@ def _rules(place: address) -> scenario_rules.Rules:
     return abi_decode(
         slice(place.code, scenario_rules.RULES_START, scenario_rules.RULES_BYTES),
         scenario_rules.Rules,
+    )
+
+
+@internal
+@view
+def _grids(place: address) -> scenario_rules.Grids:
+    return abi_decode(
+        slice(place.code, scenario_rules.GRIDS_START, scenario_rules.GRIDS_BYTES),
+        scenario_rules.Grids,
     )
 
 
@@ -172,8 +201,10 @@ def _underlying(
     positions: DynArray[uint256, 64],
     first_position: uint256,
     u: IOracle.Underlying,
-    market: IOracle.Market,
+    time: uint256,
+    expiries: DynArray[IOracle.Expiry, 64],
     first_expiry: uint256,
+    vols: DynArray[uint256, 64],
     linear: IScenarioKernel.Linear,
     rules: scenario_rules.Rules,
     shocks: DynArray[uint256, 43],
@@ -218,12 +249,12 @@ def _underlying(
             break
         key: uint256 = pricing._key(positions[p])
         for _skip: uint256 in range(64):
-            assert e < len(market.expiries), "kernel: market lacks an expiry"
-            if market.expiries[e].terms >> 216 == key:
+            assert e < len(expiries), "kernel: market lacks an expiry"
+            if expiries[e].terms >> 216 == key:
                 break
             e += 1
         expiry: pricing.Expiry = pricing._read(
-            market.expiries[e].terms, market.expiries[e].surface, market.time
+            expiries[e].terms, expiries[e].surface, time
         )
         e += 1
         series: kernel.Series = self._series(expiry, rules.vol, rules.discount)
@@ -243,10 +274,10 @@ def _underlying(
                 assert 0 < strike and strike < position.MAX_STRIKE, "kernel: strike"
                 x: int256 = fixed_point._ln_ratio(expiry.forward, strike * NANO)
                 last = kernel.Option(size=0, strike=strike * NANO, x=x >> 32, v=0)
-                if len(market.vols) == 0:
+                if len(vols) == 0:
                     last.v = svi._deviation(expiry.surface, -x, expiry.seconds) >> 32
-            if len(market.vols) > 0:
-                v: uint256 = market.vols[p] * (expiry.root >> 32) // WAD
+            if len(vols) > 0:
+                v: uint256 = vols[p] * (expiry.root >> 32) // WAD
                 if last.size != 0 and last.v != v:
                     options.append(last)
                     last.size = 0

@@ -5,7 +5,8 @@
 """
 @title Scenario rules
 @license Apache-2.0
-@notice Checks a rulebook of the scenario engine and puts it into the form that the engine reads.
+@notice Checks a rulebook of the scenario engine, puts it into the form that the engine reads, and
+        holds the correlation factor, which few checks need.
 @custom:kill Stateless: nothing to stop.
 """
 from interfaces import IScenarioEngine
@@ -31,13 +32,41 @@ def compile(rules: IScenarioEngine.Rulebook) -> Bytes[16384]:
     """
     @notice The rulebook in the form that kernel and engine read, its parameters checked.
     @param rules The rulebook.
-    @return Charges and factors, correlation matrices, rules of the kernel.
+    @return Charges and factors, correlation matrices, rules of the kernel, shocks.
     """
     return concat(
         abi_encode(charges._compile(rules.charges, rules.factors)),
         abi_encode(self._matrices(rules.correlation)),
         abi_encode(self._compile(rules)),
+        abi_encode(self._grids(rules)),
         abi_encode(empty(uint256[86])),     # fills up what the two arrays of shocks may be short of
+    )
+
+
+@external
+@view
+def combine(
+    ids: DynArray[uint256, 8],
+    up: DynArray[uint256, 8],
+    down: DynArray[uint256, 8],
+    rules: address,
+) -> uint256:
+    """
+    @notice R of PROTOCOL 5.6 from the losses of several underlyings.
+    @param ids The underlyings.
+    @param up L+ of each.
+    @param down L- of each.
+    @param rules The rulebook, as `compile` returned it, in a contract's code.
+    @return R in WAD of quote, rounded up.
+    """
+    return correlation_factor._combine(
+        ids,
+        up,
+        down,
+        abi_decode(
+            slice(rules.code, scenario_rules.MATRICES_START, scenario_rules.MATRICES_BYTES),
+            correlation_factor.Matrices,
+        ),
     )
 
 
@@ -47,10 +76,9 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
     """
     @notice The rulebook in the engine's own form, its parameters checked.
     """
-    count: uint256 = len(rules.scenarios)
     self._check(rules)
     r: scenario_rules.Rules = empty(scenario_rules.Rules)
-    r.scenarios = count
+    r.scenarios = len(rules.scenarios)
     r.vol = rules.vol
     r.discount = rules.discount
     r.basis_add = rules.basis.add_factor
@@ -64,7 +92,17 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
     )
     r.confidence_threshold = rules.charges.confidence_threshold
     r.confidence_factor = rules.charges.confidence_factor
+    return r
 
+
+@internal
+@pure
+def _grids(rules: IScenarioEngine.Rulebook) -> scenario_rules.Grids:
+    """
+    @notice The shocks of the rulebook.
+    """
+    count: uint256 = len(rules.scenarios)
+    r: scenario_rules.Grids = empty(scenario_rules.Grids)
     # The unshocked market first, then the basis, then the scenarios by direction of vol, so that the
     # kernel prepares the options once a direction. A scenario without a change of vol may be one of
     # the first three.
@@ -87,7 +125,7 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
                     and s.weight == WAD
                     and not shared
                     and first & kernel.SCENARIO == 0
-                    and first & kernel.FRACTION == s.spot
+                    and first & kernel.LOW_64 == s.spot
                 ):
                     r.shocks[k] = first | mine
                     shared = True
@@ -117,7 +155,7 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
     for spot: uint256 in [rules.basis.up, rules.basis.down]:
         covered: bool = False
         for shock: uint256 in r.bounds:
-            covered = covered or (shock & kernel.BASIS != 0 and shock & kernel.FRACTION == spot)
+            covered = covered or (shock & kernel.BASIS != 0 and shock & kernel.LOW_64 == spot)
         if not covered:
             r.bounds.append(self._shock(spot, kernel.UNCHANGED, WAD) | kernel.BASIS)
     return r

@@ -5,7 +5,10 @@
 @license Apache-2.0
 @notice Values the options of one expiry under many shocks of spot and vol.
 @dev N is a table of quartics on 256 pieces of [-8, 8), one word a piece, in a contract whose code
-     it is. A value is wrong by at most ERROR·Σ|size|·(F + K) (tests/contracts/test_tables.py
+     it is. From its top a word holds the coefficients of u⁰ to u⁴ in fields of 64, 56, 50, 46 and 40
+     bits, all of scale 2**60. With u in Q40, Horner's steps need no shifts if each coefficient is
+     taken out at 2**40 times the scale of the next; what is left below it of other fields is less
+     than one unit. A value is wrong by at most ERROR·Σ|size|·(F + K) (tests/contracts/test_tables.py
      proves it), which callers subtract.
      Q64: an integer n stands for n / 2**64.
      Bounds of the unsafe arithmetic: |size| < 2**80 in units of 1e-9, F and K < 2**107 in WAD, at
@@ -42,7 +45,7 @@ struct Series:
 struct Live:
     size: int256
     strike: int256
-    width: uint256          # distance between the two arguments of N, in pieces, Q64
+    width: uint256          # distance between the two arguments of N, in pieces, Q40
     slope: uint256          # pieces per unit of log spot, Q64
     base: uint256           # argument of N(d1) at the unshocked spot, in pieces from -8, Q128
 
@@ -62,13 +65,14 @@ NUMBER_SHIFT: constant(uint256) = 133
 WAD: constant(uint256) = 10 ** 18
 NANO: constant(uint256) = 10 ** 9
 Q64: constant(uint256) = 2 ** 64
-FRACTION: constant(uint256) = 2 ** 64 - 1
+LOW_64: constant(uint256) = 2 ** 64 - 1
 PIECES: constant(uint256) = 256
 TABLE_BYTES: constant(uint256) = 32 * (2 + PIECES)
 # 16 pieces a unit, and the 128 pieces below 0.
 STEPS: constant(uint256) = 16
 CENTRE: constant(uint256) = 128 * 2 ** 128
-LIMIT: constant(uint256) = 256 * 2 ** 64
+LIMIT: constant(uint256) = 256 * 2 ** 40
+FRACTION: constant(uint256) = 2 ** 40 - 1
 MONEY: constant(int256) = 10 ** 27
 ONE: constant(int256) = 2 ** 60             # scale of the table
 # Below v = 2**-40 an option is worth its intrinsic value to 4e-13 of F, part of ERROR.
@@ -373,26 +377,20 @@ def _revalue(
             mask = (shock >> 128) & 7
             live = []
             for o: Option in options:
-                least: uint256 = max_value(uint256)
-                most: uint256 = 0
-                if mask & UNCHANGED != 0:
-                    least = o.v
-                    most = o.v
-                if mask & UP != 0:
-                    v: uint256 = max(unsafe_mul(o.v, series.scale_up) >> 64, series.floor_up)
-                    least = min(least, v)
-                    most = max(most, v)
-                if mask & DOWN != 0:
-                    v: uint256 = max(unsafe_mul(o.v, series.scale_down) >> 64, series.floor_down)
-                    least = min(least, v)
-                    most = max(most, v)
-                width: uint256 = max(unsafe_mul(STEPS, least if o.size > 0 else most), LEAST_WIDTH)
+                v: uint256 = o.v
+                if mask == UP:
+                    v = max(unsafe_mul(v, series.scale_up) >> 64, series.floor_up)
+                elif mask == DOWN:
+                    v = max(unsafe_mul(v, series.scale_down) >> 64, series.floor_down)
+                elif mask != UNCHANGED:
+                    v = self._extreme(v, series, mask, o.size > 0)
+                width: uint256 = max(unsafe_mul(STEPS, v), LEAST_WIDTH)
                 slope: uint256 = unsafe_div(STEPS * STEPS * 2 ** 128, width)
                 live.append(
                     Live(
                         size=o.size,
                         strike=convert(convert(o.strike, bytes32), int256),
-                        width=width,
+                        width=width >> 24,
                         slope=slope,
                         base=unsafe_add(
                             unsafe_add(
@@ -404,7 +402,7 @@ def _revalue(
                 )
 
         # ln(F(x)/F) is ln(x) unless a settlement average has begun.
-        forward: uint256 = unsafe_div(unsafe_mul(series.moving, shock & FRACTION), WAD)
+        forward: uint256 = unsafe_div(unsafe_mul(series.moving, shock & LOW_64), WAD)
         move: uint256 = convert(
             convert(convert(convert(shock, bytes32), int256) >> 184, bytes32), uint256
         )
@@ -416,38 +414,28 @@ def _revalue(
         f: int256 = convert(convert(forward, bytes32), int256)
         total: int256 = 0
         for o: Live in live:
-            y: uint256 = unsafe_add(unsafe_mul(o.slope, move), o.base) >> 64    # of d1
+            y: uint256 = unsafe_add(unsafe_mul(o.slope, move), o.base) >> 88    # of d1
             z: uint256 = unsafe_sub(y, o.width)                                 # of d2
             if (y | z) < LIMIT:
-                w: int256 = table[y >> 64]
+                w: int256 = table[y >> 40]
                 u: int256 = convert(convert(y & FRACTION, bytes32), int256)
-                n: int256 = unsafe_add(
-                    unsafe_mul(unsafe_add(unsafe_mul((w << 216) >> 216, u) >> 64, (w << 170) >> 210), u) >> 64,
-                    (w << 120) >> 206,
-                )
-                n = unsafe_add(
-                    unsafe_mul(unsafe_add(unsafe_mul(n, u) >> 64, (w << 64) >> 200), u) >> 64, w >> 192
-                )
-                w = table[z >> 64]
+                n: int256 = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(
+                    (w << 216) >> 216, u), (w << 170) >> 170), u), (w << 120) >> 126), u), (w << 64) >> 80), u), w >> 32) >> 160
+                w = table[z >> 40]
                 u = convert(convert(z & FRACTION, bytes32), int256)
-                m: int256 = unsafe_add(
-                    unsafe_mul(unsafe_add(unsafe_mul((w << 216) >> 216, u) >> 64, (w << 170) >> 210), u) >> 64,
-                    (w << 120) >> 206,
-                )
-                m = unsafe_add(
-                    unsafe_mul(unsafe_add(unsafe_mul(m, u) >> 64, (w << 64) >> 200), u) >> 64, w >> 192
-                )
                 total = unsafe_add(
-                    total, unsafe_mul(o.size, unsafe_sub(unsafe_mul(f, n), unsafe_mul(o.strike, m)))
+                    total,
+                    unsafe_mul(o.size, unsafe_sub(unsafe_mul(f, n), unsafe_mul(o.strike, unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(
+                        (w << 216) >> 216, u), (w << 170) >> 170), u), (w << 120) >> 126), u), (w << 64) >> 80), u), w >> 32) >> 160))),
                 )
-            elif y < 2 ** 190:      # d1 is not below the table: d1 above it, or d2 below it
+            elif y < 2 ** 166:      # d1 is not below the table: d1 above it, or d2 below it
                 total = unsafe_add(
                     total,
                     unsafe_mul(
                         o.size,
                         unsafe_sub(
-                            unsafe_mul(f, self._normal(y, table[min(y >> 64, PIECES - 1)])),
-                            unsafe_mul(o.strike, self._normal(z, table[min(z >> 64, PIECES - 1)])),
+                            unsafe_mul(f, self._normal(y, table[min(y >> 40, PIECES - 1)])),
+                            unsafe_mul(o.strike, self._normal(z, table[min(z >> 40, PIECES - 1)])),
                         ),
                     ),
                 )
@@ -489,6 +477,23 @@ def _revalue(
 
 @internal
 @pure
+def _extreme(v: uint256, series: Series, mask: uint256, least: bool) -> uint256:
+    """
+    @notice The least or the highest standard deviation among the directions of a mask.
+    """
+    down: uint256 = max(unsafe_mul(v, series.scale_down) >> 64, series.floor_down)
+    up: uint256 = max(unsafe_mul(v, series.scale_up) >> 64, series.floor_up)
+    if mask & UNCHANGED == 0:
+        return min(down, up) if least else max(down, up)
+    if mask & DOWN == 0:
+        return min(v, up) if least else max(v, up)
+    if mask & UP == 0:
+        return min(v, down) if least else max(v, down)
+    return min(v, min(down, up)) if least else max(v, max(down, up))
+
+
+@internal
+@pure
 def _money(amount: int256, factor: int256) -> int256:
     """
     @notice An amount in units of 1e-27 times a factor, WAD, rounded down by up to two units.
@@ -511,14 +516,15 @@ def _weigh(
     binding_up: uint256 = count
     binding_down: uint256 = count
     weighted: DynArray[int256, 43] = []
-    for shock: uint256 in shocks:
+    for unweighted: int256 in profits:
+        shock: uint256 = shocks[len(weighted)]
         profit: int256 = 0
         if shock & SCENARIO != 0:
-            x: int256 = convert(convert(shock & FRACTION, bytes32), int256)
-            weight: int256 = convert(convert((shock >> 64) & FRACTION, bytes32), int256)
+            x: int256 = convert(convert(shock & LOW_64, bytes32), int256)
+            weight: int256 = convert(convert((shock >> 64) & LOW_64, bytes32), int256)
             profit = unsafe_sub(
                 unsafe_add(
-                    profits[len(weighted)],
+                    unweighted,
                     unsafe_div(unsafe_mul(linear, unsafe_sub(x, 10 ** 18)), 10 ** 18),
                 ),
                 1,
@@ -543,18 +549,13 @@ def _normal(y: uint256, w: int256) -> int256:
     """
     @notice N on the whole line from its argument in pieces and the piece there.
     """
-    if y >= 2 ** 190:
+    if y >= 2 ** 166:
         return 0
     if y >= LIMIT:
         return ONE
     u: int256 = convert(convert(y & FRACTION, bytes32), int256)
-    n: int256 = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul((w << 216) >> 216, u) >> 64, (w << 170) >> 210), u) >> 64,
-        (w << 120) >> 206,
-    )
-    return unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(n, u) >> 64, (w << 64) >> 200), u) >> 64, w >> 192
-    )
+    return unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(
+        (w << 216) >> 216, u), (w << 170) >> 170), u), (w << 120) >> 126), u), (w << 64) >> 80), u), w >> 32) >> 160
 
 
 @internal
@@ -573,8 +574,8 @@ def _delta(options: DynArray[Option, 64], series: Series) -> int256:
         slope: uint256 = unsafe_div(STEPS * STEPS * 2 ** 128, width)
         y: uint256 = unsafe_add(
             unsafe_add(unsafe_mul(slope, convert(convert(o.x, bytes32), uint256)), width << 63), CENTRE
-        ) >> 64
+        ) >> 88
         total = unsafe_add(
-            total, unsafe_mul(o.size, self._normal(y, table[min(y >> 64, PIECES - 1)]))
+            total, unsafe_mul(o.size, self._normal(y, table[min(y >> 40, PIECES - 1)]))
         )
     return unsafe_div(unsafe_mul(total, convert(series.moving, int256)) >> 60, 10 ** 9)

@@ -4,7 +4,8 @@
 @title Form of the scenario engine's rulebooks
 @license Apache-2.0
 @notice How a rulebook lies in the code of a contract: after a STOP charges and factors, the
-        correlation matrices, and what the kernel reads, filled up with zeros to a known size.
+        correlation matrices, what the kernel reads, and the shocks, filled up with zeros to a known
+        size.
 """
 from interfaces import IScenarioEngine
 from modules import charges
@@ -20,12 +21,17 @@ struct Rules:
     confidence_factor: uint256
     concentration_threshold: uint256
     concentrated: bool          # whether anything is charged for concentration
+
+
+struct Grids:
     shocks: DynArray[uint256, 43]   # unshocked, basis up and down, scenarios
     bounds: DynArray[uint256, 43]   # the same with one shock for all vol directions at a spot
 
 
-# Encoded sizes: an offset, the head, and the arrays with their lengths.
+# Encoded sizes: of a struct with arrays an offset, the head, and the arrays with their lengths.
 MATRICES_START: constant(uint256) = 1 + charges.RULES_BYTES
 MATRICES_BYTES: constant(uint256) = 32 * (1 + 5 + 9 + 65 + 65)
 RULES_START: constant(uint256) = MATRICES_START + MATRICES_BYTES
-RULES_BYTES: constant(uint256) = 32 * (1 + 23 + 44 + 44)
+RULES_BYTES: constant(uint256) = 32 * 21
+GRIDS_START: constant(uint256) = RULES_START + RULES_BYTES
+GRIDS_BYTES: constant(uint256) = 32 * (1 + 2 + 44 + 44)
