@@ -109,7 +109,8 @@ class Oracle:
         self._channels: list[_Channel] = []
         for feed in _readings(market):
             policy = model.policy(feed.removesuffix(".asset"))
-            for source in range(policy.sources):
+            # The chain takes surfaces from one source: a median of parameters may have arbitrage.
+            for source in range(1 if feed.endswith(".vol") else policy.sources):
                 faults = tuple(f for f in model.faults if _strikes(f, feed, source))
                 self._channels.append(_Channel(feed, policy, source, faults))
 

@@ -35,7 +35,7 @@ class FeedPolicy(Model):
     widening: float = Field(default=0.0, ge=0)
     """Confidence lost per unit of relative move since the update before."""
     sources: int = Field(default=1, ge=1, le=SOURCES_MAX)
-    """Independent sources, of which the chain takes the median."""
+    """Independent sources, of which the chain takes the median; a `vol` always has one."""
 
 
 class _Fault(Model):

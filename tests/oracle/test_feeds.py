@@ -104,6 +104,12 @@ def test_sources_are_noisy_each_on_its_own_and_repeat():
     assert abs(np.corrcoef(values.T)[0, 1]) < 0.3
 
 
+def test_a_vol_has_one_source_however_many_its_prices_have():
+    first = play(paths(), default={"sources": 3})[0]
+    assert {u.source for u in first if u.kind == "spot"} == {0, 1, 2}
+    assert {u.source for u in first if u.kind == "surface"} == {0}
+
+
 def test_confidence_falls_with_the_size_of_a_move():
     blocks = play(paths(-0.1), default={"confidence": "90%", "widening": 2.0})
     assert blocks[50][0].confidence == pytest.approx(0.7)
