@@ -10,6 +10,7 @@
          d1 <= 0        call = e·(R(-d1) - R(-d2))
          d2 >= 0        call = F - K + e·(R(d2) - R(d1))
          otherwise      call = F - e·(R(d1) + R(-d2))
+     and N(d1) is 1 less or just exp(-d1²/2)·R(|d1|).
      R is a fitted fraction on [0, 8.5] (error 2.2e-17 in N) and taken as 0 beyond, where
      N < 9.5e-18. Q96: an integer n stands for n / 2**96.
      Bounds of the unsafe arithmetic: prices < 2**112, |x| < 2**103, v < 2**104.
@@ -26,6 +27,7 @@ struct Quote:
 
 
 WAD: constant(uint256) = 10 ** 18
+Q96: constant(int256) = 2 ** 96
 YEAR: constant(uint256) = 31_536_000
 MAX_PRICE: constant(uint256) = 2 ** 112
 MAX_VOL: constant(uint256) = 10 ** 20           # 10,000 %
@@ -64,16 +66,26 @@ def _price(
     """
     @notice Value of one option, rounded down.
     """
-    self._validate(forward, strike, seconds, vol, discount)
-    call: uint256 = 0
-    if strike == 0:
-        call = forward
-    elif forward != 0:
-        call = self._call(
-            forward, strike, fixed_point._ln_ratio(forward, strike), self._deviation(vol, self._root_years(seconds))
+    assert (
+        (forward | strike) < MAX_PRICE
+        and seconds < MAX_SECONDS
+        and vol <= MAX_VOL
+        and discount <= WAD
+    ), "black76: out of bounds"
+    call: uint256 = forward
+    if strike != 0 and forward != 0:
+        _delta: int256 = 0
+        _density: int256 = 0
+        call, _delta, _density = self._core(
+            forward,
+            strike,
+            fixed_point._ln_ratio(forward, strike),
+            unsafe_div(unsafe_mul(vol, isqrt(unsafe_div(seconds << 192, YEAR))), WAD),
         )
     if not is_call:
         call = unsafe_sub(unsafe_add(call, strike), forward)
+    if discount == WAD:
+        return call
     return unsafe_div(unsafe_mul(call, discount), WAD)
 
 
@@ -88,37 +100,50 @@ def _quote(
     @dev At expiry, at zero vol and at strike zero gamma, vega and theta's first term are 0 and
          delta is that of the intrinsic value (0 at the money).
     """
-    self._validate(forward, strike, seconds, vol, discount)
-    root: uint256 = self._root_years(seconds)
-    v: uint256 = self._deviation(vol, root)
-    call: uint256 = 0
-    delta: int256 = 0
-    density: uint256 = 0        # φ(d1), Q96
-    if strike == 0:
-        call = forward
-        delta = 10 ** 18
-    elif forward != 0:
-        call, delta, density = self._call_delta_density(
+    assert (
+        (forward | strike) < MAX_PRICE
+        and seconds < MAX_SECONDS
+        and vol <= MAX_VOL
+        and discount <= WAD
+    ), "black76: out of bounds"
+    root: uint256 = isqrt(unsafe_div(seconds << 192, YEAR))
+    v: uint256 = unsafe_div(unsafe_mul(vol, root), WAD)
+    call: uint256 = forward
+    delta: int256 = Q96 if strike == 0 else 0
+    density: int256 = 0         # φ(d1)·√(2π), Q96
+    if strike != 0 and forward != 0:
+        call, delta, density = self._core(
             forward, strike, fixed_point._ln_ratio(forward, strike), v
         )
     if not is_call:
         call = unsafe_sub(unsafe_add(call, strike), forward)
-        delta = unsafe_sub(delta, 10 ** 18)
-    quote: Quote = Quote(
-        price=unsafe_div(unsafe_mul(call, discount), WAD),
-        delta=delta * convert(discount, int256) // 10 ** 18,
-        gamma=0,
-        vega=0,
-        theta=0,
+        delta = unsafe_sub(delta, Q96)
+    weight: uint256 = discount
+    quote: Quote = empty(Quote)
+    quote.price = unsafe_div(unsafe_mul(call, weight), WAD)
+    quote.delta = unsafe_div(
+        unsafe_mul(delta, convert(convert(weight, bytes32), int256)), Q96
     )
     if density != 0 and v >= MIN_GREEK_DEVIATION:
-        weight: uint256 = unsafe_div(unsafe_mul(density, discount), WAD)
+        # Q96 density, its discount and the money per unit of vol.
+        weight = unsafe_div(
+            unsafe_mul(
+                unsafe_mul(convert(convert(density, bytes32), uint256), INVERSE_ROOT_TWO_PI) >> 96,
+                weight,
+            ),
+            WAD,
+        )
         money: uint256 = unsafe_mul(weight, forward) >> 96
         quote.gamma = unsafe_mul(
             unsafe_div(unsafe_mul(unsafe_div(weight << 96, v), WAD), forward), WAD
         ) >> 96
         quote.vega = unsafe_mul(money, root) >> 96
-        quote.theta = -convert(unsafe_div(unsafe_mul(money, unsafe_div(vol << 95, root)), WAD), int256)
+        quote.theta = convert(
+            convert(
+                unsafe_sub(0, unsafe_div(unsafe_mul(money, unsafe_div(vol << 95, root)), WAD)), bytes32
+            ),
+            int256,
+        )
     if discount != WAD and discount != 0 and seconds != 0:
         years: int256 = convert((seconds << 96) // YEAR, int256)
         rate: int256 = fixed_point._ln_ratio(WAD, discount) * 2 ** 96 // years
@@ -138,17 +163,6 @@ def _error(forward: uint256, strike: uint256) -> uint256:
 
 @internal
 @pure
-def _validate(
-    forward: uint256, strike: uint256, seconds: uint256, vol: uint256, discount: uint256
-):
-    assert forward < MAX_PRICE and strike < MAX_PRICE, "black76: price"
-    assert seconds < MAX_SECONDS, "black76: time"
-    assert vol <= MAX_VOL, "black76: vol"
-    assert discount <= WAD, "black76: discount"
-
-
-@internal
-@pure
 def _root_years(seconds: uint256) -> uint256:
     """
     @notice Square root of a time in years, Q96.
@@ -159,77 +173,42 @@ def _root_years(seconds: uint256) -> uint256:
 
 @internal
 @pure
-def _deviation(vol: uint256, root: uint256) -> uint256:
+def _core(forward: uint256, strike: uint256, x: int256, v: uint256) -> (uint256, int256, int256):
     """
-    @notice v = vol·√years in Q96.
+    @notice Undiscounted call from x = ln(F/K) and v, both Q96, forward and strike positive; with it
+            N(d1) and φ(d1)·√(2π), both Q96.
     """
-    return unsafe_div(unsafe_mul(vol, root), WAD)
-
-
-@internal
-@pure
-def _call(forward: uint256, strike: uint256, x: int256, v: uint256) -> uint256:
-    """
-    @notice Undiscounted call from x = ln(F/K) and v, both Q96; forward and strike positive.
-    """
-    call: uint256 = forward - strike if forward > strike else 0
+    call: uint256 = unsafe_sub(forward, strike) if forward > strike else 0
     if v == 0:
-        return call
+        return call, Q96 if forward > strike else 0, 0
     deviation: int256 = convert(convert(v, bytes32), int256)
     d1: int256 = unsafe_add(unsafe_div(x << 96, deviation), deviation >> 1)
     d2: int256 = unsafe_sub(d1, deviation)
-    if d1 <= -MILLS_LIMIT or d2 >= MILLS_LIMIT:
-        return call
-    e: int256 = unsafe_mul(
-        convert(convert(forward, bytes32), int256),
-        convert(convert(fixed_point._exp(unsafe_sub(0, unsafe_mul(d1, d1) >> 97)), bytes32), int256),
-    ) >> 96
-    intrinsic: int256 = convert(convert(call, bytes32), int256)
-    signed: int256 = 0
-    if d1 <= 0:
-        signed = unsafe_mul(e, unsafe_sub(self._mills(unsafe_sub(0, d1)), self._mills(unsafe_sub(0, d2)))) >> 96
-    elif d2 >= 0:
-        signed = unsafe_add(
-            unsafe_sub(convert(convert(forward, bytes32), int256), convert(convert(strike, bytes32), int256)),
-            unsafe_mul(e, unsafe_sub(self._mills(d2), self._mills(d1))) >> 96,
-        )
-    else:
-        signed = unsafe_sub(
-            convert(convert(forward, bytes32), int256),
-            unsafe_mul(e, unsafe_add(self._mills(d1), self._mills(unsafe_sub(0, d2)))) >> 96,
-        )
-    if signed <= intrinsic:
-        return call
-    return convert(convert(signed, bytes32), uint256)
-
-
-@internal
-@pure
-def _call_delta_density(
-    forward: uint256, strike: uint256, x: int256, v: uint256
-) -> (uint256, int256, uint256):
-    """
-    @notice Undiscounted call, its delta N(d1) in WAD and the density φ(d1) in Q96.
-    """
-    call: uint256 = self._call(forward, strike, x, v)
-    if v == 0:
-        return call, 10 ** 18 if forward > strike else 0, 0
-    deviation: int256 = convert(convert(v, bytes32), int256)
-    d1: int256 = unsafe_add(unsafe_div(x << 96, deviation), deviation >> 1)
     if d1 <= -MILLS_LIMIT:
         return call, 0, 0
-    if d1 >= MILLS_LIMIT:
-        return call, 10 ** 18, 0
-    e: uint256 = fixed_point._exp(unsafe_sub(0, unsafe_mul(d1, d1) >> 97))
-    signed: int256 = convert(convert(e, bytes32), int256)
+    if d2 >= MILLS_LIMIT:
+        return call, Q96, 0
+    e: int256 = convert(
+        convert(fixed_point._exp(unsafe_sub(0, unsafe_mul(d1, d1) >> 97)), bytes32), int256
+    )
+    f: int256 = convert(convert(forward, bytes32), int256)
     delta: int256 = 0
+    signed: int256 = 0
     if d1 <= 0:
-        delta = unsafe_mul(unsafe_mul(signed, self._mills(unsafe_sub(0, d1))) >> 96, 10 ** 18) >> 96
+        delta = unsafe_mul(e, self._mills(unsafe_sub(0, d1))) >> 96
+        signed = unsafe_mul(f, unsafe_sub(delta, unsafe_mul(e, self._mills(unsafe_sub(0, d2))) >> 96)) >> 96
     else:
-        delta = unsafe_sub(
-            10 ** 18, unsafe_mul(unsafe_mul(signed, self._mills(d1)) >> 96, 10 ** 18) >> 96
-        )
-    return call, delta, unsafe_mul(e, INVERSE_ROOT_TWO_PI) >> 96
+        delta = unsafe_sub(Q96, unsafe_mul(e, self._mills(d1)) >> 96)
+        if d2 >= 0:
+            signed = unsafe_sub(
+                unsafe_mul(f, unsafe_add(delta, unsafe_mul(e, self._mills(d2)) >> 96)) >> 96,
+                convert(convert(strike, bytes32), int256),
+            )
+        else:
+            signed = unsafe_mul(f, unsafe_sub(delta, unsafe_mul(e, self._mills(unsafe_sub(0, d2))) >> 96)) >> 96
+    if signed > convert(convert(call, bytes32), int256):
+        call = convert(convert(signed, bytes32), uint256)
+    return call, delta, e
 
 
 @internal
