@@ -82,10 +82,10 @@ def check(
     @return Equity and requirement in WAD of quote.
     """
     assert kind == IRiskEngine.Kind.INITIAL or kind == IRiskEngine.Kind.MAINTENANCE, "engine: kind"
-    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.BOUND, [], [])
+    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.BOUND, [])
     requirement: uint256 = f.initial if kind == IRiskEngine.Kind.INITIAL else f.maintenance
     if f.equity < convert(requirement, int256):
-        f = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [], [])
+        f = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
         requirement = f.initial if kind == IRiskEngine.Kind.INITIAL else f.maintenance
     return f.equity, requirement
 
@@ -102,7 +102,7 @@ def margins(
     @param rulebook Number of the rulebook.
     @return Equity, initial and maintenance margin in WAD of quote.
     """
-    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [], [])
+    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
     return f.equity, f.initial, f.maintenance
 
 
@@ -125,7 +125,7 @@ def prove(
     """
     assert len(scenarios) == len(market.underlyings), "engine: one scenario per underlying"
     f: charges.Figures = self._evaluate(
-        book, market, rulebook, IScenarioKernel.Grid.NAMED, scenarios, []
+        book, market, rulebook, IScenarioKernel.Grid.NAMED, scenarios
     )
     return f.equity, f.maintenance
 
@@ -147,13 +147,44 @@ def assess(
     old: address = empty(address)
     share: uint256 = 0
     place, old, share = versions._at(rulebook, market.time)
-    linear: DynArray[IScenarioKernel.Linear, 8] = []
+    rules: charges.Rules = self._rules(place)
     f: charges.Figures = empty(charges.Figures)
+    linear: DynArray[IScenarioKernel.Linear, 8] = []
     f, linear = charges._collateral(
-        0, book.holdings, market.stable, market.underlyings, market.assets, self._rules(place)
+        book.cash + book.unsettled,
+        book.holdings,
+        market.stable,
+        market.underlyings,
+        market.assets,
+        rules,
     )
     d: IScenarioKernel.Detail = staticcall KERNEL.detail(book.positions, market, linear, place)
-    f = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [], d.outcomes)
+
+    # As `_evaluate` does: the outcomes are at hand, and to pass them there would cost every gate
+    # 2,500 gas of memory.
+    amounts: uint256[4] = empty(uint256[4])
+    losing: uint256 = 0
+    for o: IScenarioKernel.Outcome in d.outcomes:
+        f.long_only = f.long_only and o.long_only
+        f.option_value += o.option_value
+        f.charges[charges.CONFIDENCE] += o.confidence
+        for k: uint256 in range(4):
+            amounts[k] += o.amounts[k]
+        worst: uint256 = max(o.up, o.down)
+        f.risk += worst
+        if worst > 0:
+            losing += 1
+    f.equity += f.option_value
+    if losing > 1:
+        f.risk = self._combine(market.underlyings, d.outcomes, place)
+    f = charges._require(f, amounts, rules, market.stable)
+    if old != empty(address):
+        blended: charges.Figures = self._evaluate(
+            book, market, rulebook, IScenarioKernel.Grid.FULL, []
+        )
+        f.initial = blended.initial
+        f.maintenance = blended.maintenance
+
     a: IRiskEngine.Assessment = charges._describe(f)
     a.greeks = d.greeks
     a.expiry_value = d.expiry_value
@@ -181,13 +212,11 @@ def _evaluate(
     rulebook: uint256,
     grid: IScenarioKernel.Grid,
     named: DynArray[uint256, 8],
-    known: DynArray[IScenarioKernel.Outcome, 8],
 ) -> charges.Figures:
     """
     @notice The margin of PROTOCOL 5; during a ramp the requirements are blended and the other
             figures are those of the new version.
-    @dev Under Grid.BOUND requirements are upper bounds, under Grid.NAMED lower bounds. The outcomes
-         of the new version are computed unless they are known.
+    @dev Under Grid.BOUND requirements are upper bounds, under Grid.NAMED lower bounds.
     """
     place: address = empty(address)
     old: address = empty(address)
@@ -212,11 +241,9 @@ def _evaluate(
             market.assets,
             rules,
         )
-        outcomes: DynArray[IScenarioKernel.Outcome, 8] = known
-        if version == 0 or len(known) == 0:
-            outcomes = staticcall KERNEL.revalue(
-                book.positions, market, linear, rules_at, grid, named
-            )
+        outcomes: DynArray[IScenarioKernel.Outcome, 8] = staticcall KERNEL.revalue(
+            book.positions, market, linear, rules_at, grid, named
+        )
         amounts: uint256[4] = empty(uint256[4])
         losing: uint256 = 0
         for o: IScenarioKernel.Outcome in outcomes:
