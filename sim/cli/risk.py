@@ -89,7 +89,7 @@ def command(
       plimsoll risk book.yaml --vega-limit 500 --plot risk.png
     """
     from sim import rulebooks as shelf
-    from sim.reference import assess_each, exposures
+    from sim.reference import exposures
     from sim.scenario.book_file import load, load_market
 
     for name, value in (
@@ -108,7 +108,7 @@ def command(
     held, market = file.value(entry)
     assert entry is not None
     rules = {name: shelf.load(name) for name in rulebooks or shelf.names()}
-    margins, skipped = _margins(held, market, rules, assess_each)
+    margins, skipped = _margins(held, market, rules)
     found = exposures(held, market)
     risk, losses = tail_figures(held, market, entry, level, horizon, scenarios, seed)
     hedge = _hedge(held, market, found, delta_limit, gamma_limit, vega_limit)
@@ -131,14 +131,16 @@ def command(
 
 
 def _margins(
-    book: Book, market: Market, rules: dict[str, Rulebook], assess_each: Any
+    book: Book, market: Market, rules: dict[str, Rulebook]
 ) -> tuple[dict[str, Assessment], dict[str, str]]:
     """Assess under each rulebook; one that does not cover the book is skipped with the reason."""
+    from sim.reference import assess
+
     done: dict[str, Assessment] = {}
     skipped: dict[str, str] = {}
     for name, rulebook in rules.items():
         try:
-            done |= assess_each(book, market, {name: rulebook})
+            done[name] = assess(book, market, rulebook)
         except InputError as error:
             skipped[name] = str(error)
     return done, skipped

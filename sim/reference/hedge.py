@@ -12,9 +12,12 @@ from sim.errors import InputError
 from sim.reference.aggregation import exposures_of
 from sim.reference.book import CALL, PERP, PUT, Book, Market
 from sim.reference.portfolio import Portfolio
-from sim.reference.validation import Floats, Ints, broadcast, finite, non_negative, positive
+from sim.reference.validation import Bools, Floats, Ints, broadcast, finite, non_negative, positive
 
-_TOLERANCE = 1e-7  # of the largest limit or exposure, for what the solver leaves over
+_MARGIN = 1e-6  # of a limit: how far inside it the solver aims, for its own tolerance
+_ROOM_FOR_ROUNDING = 0.1
+_GAP = 1e-3  # of the cost: how far from the least a solution may be
+_SECONDS = 10.0  # after which the best solution found so far is taken
 
 
 class Solution(NamedTuple):
@@ -45,7 +48,8 @@ def least_cost(
     """Choose trades x with |exposure + sensitivity·x| ≤ limit and least Σ cost·|x|.
 
     If none exist, the total excess over the limits, each in its own scale, is made as small as
-    possible first. A mixed-integer linear program (HiGHS).
+    possible first. A mixed-integer linear program (HiGHS), solved to 0.1 % of the cost or as far as
+    ten seconds go; a linear program inside nine tenths of the limits, rounded to lots, stands by.
 
     Parameters
     ----------
@@ -81,44 +85,55 @@ def least_cost(
     if count == 0:
         return _solution(np.zeros(0), e, slopes, limits, costs)
 
-    # Columns: bought and sold units (in lots where there are lots), then the excess of each factor.
-    # Rows are scaled so that exposures are of order 1.
-    unit = np.where(lots > 0, lots, 1.0)
-    scale = np.maximum(np.abs(e), np.where(np.isfinite(limits), limits, 0.0))
+    # Rows in units of their limit. Columns: lots bought, then sold, then the excess of each row.
+    bounded = np.isfinite(limits)
+    scale = np.where(bounded & (limits > 0), limits, np.abs(e))
     scale = np.where(scale > 0, scale, 1.0)
+    largest = np.abs(slopes / scale[:, None]).max(axis=0, initial=0.0)
+    unit = np.where(lots > 0, lots, 1 / np.where(largest > 0, largest, 1.0))
     step = slopes * unit / scale[:, None]
-    eye = np.eye(factors)
-    upper = np.concatenate((np.tile(sizes / unit, 2), np.full(factors, np.inf)))
-    integral = np.concatenate((np.tile(lots > 0, 2), np.zeros(factors, bool))).astype(np.int64)
-    lower_side = LinearConstraint(
-        np.hstack((step, -step, eye)), (-limits - e) / scale, np.full(factors, np.inf)
-    )
-    upper_side = LinearConstraint(
-        np.hstack((step, -step, -eye)), np.full(factors, -np.inf), (limits - e) / scale
-    )
-    if lots.any():
-        upper = np.where(integral > 0, np.floor(upper + 1e-9), upper)
+    eye, target = np.eye(factors), e / scale
+    most_units = sizes / unit
+    most_units = np.where(lots > 0, np.floor(most_units + 1e-9), most_units)
+    whole = np.concatenate((np.tile(lots > 0, 2), np.zeros(factors, bool)))
 
-    def solve(objective: Floats, ceiling: Floats) -> Floats:
+    def solve(objective: Floats, excess: ArrayLike, share: float, whole: Bools) -> Solution | None:
+        """Solve inside this share of the limits, and round to lots."""
+        inside = np.where(bounded, limits / scale * share, np.inf)
+        no_end = np.full(factors, np.inf)
+        upper = np.concatenate((np.tile(most_units, 2), np.broadcast_to(excess, factors)))
         found = milp(
             objective,
-            constraints=[lower_side, upper_side],
-            bounds=Bounds(np.zeros(upper.size), ceiling),
-            integrality=integral,
-            options={"mip_rel_gap": 1e-4},
+            constraints=[
+                LinearConstraint(np.hstack((step, -step, eye)), -inside - target, no_end),
+                LinearConstraint(np.hstack((step, -step, -eye)), -no_end, inside - target),
+            ],
+            bounds=Bounds(np.zeros(upper.size), upper),
+            integrality=whole.astype(np.int64),
+            options={"mip_rel_gap": _GAP, "time_limit": _SECONDS},
         )
         if found.x is None:
-            raise InputError(f"hedge: the solver found no solution ({found.message})")
-        return np.asarray(found.x, dtype=np.float64)
+            return None
+        columns = np.asarray(found.x, dtype=np.float64)
+        trades = columns[:count] - columns[count : 2 * count]
+        trades = np.where(lots > 0, np.round(np.rint(trades) * unit, 12), trades * unit)
+        return _solution(trades, e, slopes, limits, costs)
 
+    price = np.concatenate((np.tile(costs * unit, 2), np.zeros(factors)))
     only_excess = np.concatenate((np.zeros(2 * count), np.ones(factors)))
-    excess = solve(only_excess, upper)[2 * count :]
-    excess = np.where(excess > _TOLERANCE, excess * (1 + _TOLERANCE), 0.0)
-    priced = np.concatenate((np.tile(costs * unit, 2), np.zeros(factors)))
-    columns = solve(priced, np.concatenate((upper[: 2 * count], excess)))
-    trades = (columns[:count] - columns[count : 2 * count]) * unit
-    trades = np.where(lots > 0, np.round(np.rint(trades / unit) * unit, 12), trades)
-    return _solution(trades, e, slopes, limits, costs)
+    # Whole lots exactly; and, in case that takes too long, rounded from a linear program.
+    tries = [
+        solve(price, 0.0, 1 - _MARGIN, whole),
+        solve(price, 0.0, 1 - _ROOM_FOR_ROUNDING, np.zeros_like(whole)),
+    ]
+    fits = [found for found in tries if found is not None and found.within_limits]
+    if fits:
+        return min(fits, key=lambda found: found.cost)
+    closest = solve(only_excess, np.inf, 1 - _MARGIN, whole)
+    if closest is None:
+        raise InputError("hedge: the solver found no solution")
+    left = closest.excess / scale * (1 + _MARGIN) + _MARGIN
+    return solve(price, left, 1 - _MARGIN, whole) or closest
 
 
 def _or_infinite(name: str, value: ArrayLike) -> Floats:
@@ -136,8 +151,8 @@ def _solution(
 ) -> Solution:
     residual = exposure + slopes @ trades
     over = np.maximum(np.abs(residual) - limits, 0.0)
-    finite_limits = np.where(np.isfinite(limits), limits, 0.0)
-    excess = np.where(over > _TOLERANCE * np.maximum(np.abs(exposure), finite_limits), over, 0.0)
+    rounding = 1e-12 * (np.abs(exposure) + np.abs(slopes) @ np.abs(trades))
+    excess = np.where(over > rounding, over, 0.0)
     return Solution(trades, float(costs @ np.abs(trades)), residual, excess)
 
 
@@ -169,12 +184,13 @@ def candidates(
     perp_cost: float = 5e-4,
     option_cost: float = 5e-4,
     spread: float = 0.02,
-    lot: float = 0.01,
+    lot: float | None = None,
 ) -> Instruments:
     """Perp of each underlying, and per expiry a put below and a call from the forward up.
 
     A perp costs `perp_cost` of mark, an option `option_cost` of the forward and `spread` of its
-    value, per unit. Strikes are rounded to three significant digits.
+    value, per unit. Strikes are rounded to three significant digits. `lot` is by default the power
+    of ten that is worth from 10 to 100.
     """
     u, e = market.underlyings, market.expiries
     ratio = np.atleast_1d(positive("moneyness", moneyness))
@@ -189,13 +205,15 @@ def candidates(
     )
     p = Portfolio(options, market)
     value = p.greeks.price[p.series]
+    spots = np.asarray(u.spot)
+    lots = 10.0 ** np.floor(2 - np.log10(spots)) if lot is None else np.full(spots.size, lot)
     return Instruments(
         underlying=np.concatenate((u.id, underlying)),
         kind=np.concatenate((np.full(u.id.size, PERP), kind)),
         expiry=np.concatenate((np.zeros(u.id.size, np.int64), e.time[at])),
         strike=np.concatenate((np.zeros(u.id.size), strike)),
         cost=np.concatenate((perp_cost * u.mark, option_cost * e.forward[at] + spread * value)),
-        lot=np.full(u.id.size + at.size, lot),
+        lot=np.concatenate((lots, lots[np.searchsorted(u.id, underlying)])),
     )
 
 
