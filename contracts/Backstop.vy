@@ -106,7 +106,7 @@ def deleverage(account: uint256, counterparties: DynArray[IBackstop.Counterparty
     deficit: uint256 = 0
     if self._parameters.mode == IBackstop.Mode.DELEVERAGE:
         deficit = convert(max(-equity, 0), uint256)
-    notional: uint256 = self._notional(account, house, gate)
+    notional: uint256 = staticcall gate.notional(account)
 
     ceiling: uint256 = max_value(uint256)
     for item: IBackstop.Counterparty in counterparties:
@@ -253,24 +253,6 @@ def _check_deleverage(account: uint256, gate: IGate) -> int256:
     )
     assert equity < convert(maintenance, int256), "backstop: account is healthy"
     return equity
-
-
-@internal
-@view
-def _notional(account: uint256, house: IClearingHouse, gate: IGate) -> uint256:
-    """
-    @notice Sum of the notionals of an account's positions.
-    """
-    notional: uint256 = 0
-    words: DynArray[uint256, 64] = staticcall house.positions(account)
-    for word: uint256 in words:
-        worth: int256 = 0
-        part: uint256 = 0
-        worth, part = staticcall gate.value(
-            account, self._instrument(word), position._size(word) * SIZE_UNIT
-        )
-        notional += part
-    return notional
 
 
 @internal

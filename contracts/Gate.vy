@@ -25,6 +25,8 @@ SIZE_UNIT: constant(int256) = 10**9
 PRICE_UNIT: constant(uint256) = 10**9
 FORWARD_BITS: constant(uint256) = 72        # of an expiry's terms: each part of the forward
 FORWARD_MASK: constant(uint256) = 2**72 - 1
+EXPIRY_BITS: constant(uint256) = 216        # of an expiry's terms: underlying and expiry
+EXPIRY_MASK: constant(uint256) = 2**40 - 1
 
 _REGISTRY: immutable(IRegistry)
 
@@ -160,9 +162,41 @@ def value(account: uint256, instrument: uint256, size: int256) -> (int256, uint2
     worth, requirement = staticcall IRiskEngine(engine).check(
         book, market, rulebook, IRiskEngine.Kind.MAINTENANCE
     )
-    terms: uint256 = market.expiries[0].terms
-    forward: uint256 = (terms & FORWARD_MASK) + (terms >> FORWARD_BITS & FORWARD_MASK)
-    return worth, quantity * forward // PRICE_UNIT
+    return worth, quantity * self._forward(market.expiries[0].terms) // WAD
+
+
+@external
+@view
+def notional(account: uint256) -> uint256:
+    """
+    @notice Sum of the notionals of an account's unexpired positions, each as `value` gives it.
+    """
+    house: IClearingHouse = self._clearing_house()
+    book: IRiskEngine.Book = staticcall house.book(account)
+    engine: address = empty(address)
+    rulebook: uint256 = 0
+    market: IOracle.Market = empty(IOracle.Market)
+    engine, rulebook, market = self._market(staticcall house.scheme_id(account), book)
+    sum: uint256 = 0
+    expiry: uint256 = 0
+    underlying: uint256 = 0
+    for word: uint256 in book.positions:
+        price: uint256 = 0
+        if position._kind(word) == position.PERPETUAL:
+            # Positions and market are in the same order.
+            for _: uint256 in range(8):
+                if market.underlyings[underlying].id == position._underlying(word):
+                    break
+                underlying += 1
+            price = market.underlyings[underlying].mark
+        else:
+            for _: uint256 in range(64):
+                if market.expiries[expiry].terms >> EXPIRY_BITS == word >> 96 & EXPIRY_MASK:
+                    break
+                expiry += 1
+            price = self._forward(market.expiries[expiry].terms)
+        sum += convert(abs(position._size(word) * SIZE_UNIT), uint256) * price // WAD
+    return sum
 
 
 @internal
@@ -226,6 +260,15 @@ def _market(
 @view
 def _clearing_house() -> IClearingHouse:
     return IClearingHouse(staticcall _REGISTRY.clearing_house())
+
+
+@internal
+@pure
+def _forward(terms: uint256) -> uint256:
+    """
+    @notice Full forward (WAD) of an expiry's terms.
+    """
+    return ((terms & FORWARD_MASK) + (terms >> FORWARD_BITS & FORWARD_MASK)) * PRICE_UNIT
 
 
 @internal

@@ -78,6 +78,15 @@ def test_values_of_instruments(harbour: Harbour, account: int) -> None:
     assert 0 < long < 100 * WAD
 
 
+def test_the_notional_of_an_account(harbour: Harbour, account: int) -> None:
+    assert harbour.gate.notional(account) == 3 * 3000 * WAD + 3000 * WAD
+    harbour.push(2700)
+    assert harbour.gate.notional(account) == 4 * 2700 * WAD
+    assert harbour.gate.notional(harbour.open("carol")) == 0
+    harbour.evm.time = harbour.expiry
+    assert harbour.gate.notional(account) == 3 * 2700 * WAD
+
+
 def test_an_instrument_without_a_market_has_no_value(harbour: Harbour, account: int) -> None:
     unknown = harbour.call(3000) + (HOUR << 96)
     with pytest.raises(Reverted, match="gate: no market"):
