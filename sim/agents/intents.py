@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.reference.book import CALL, KIND_NAMES, PERP, PUT
+from sim.reference.book import CALL, PERP, PUT
 
 
 @dataclass(frozen=True, order=True)
@@ -32,11 +32,6 @@ class Instrument:
     def is_option(self) -> bool:
         """Whether it is a call or a put."""
         return self.kind in (CALL, PUT)
-
-    def __str__(self) -> str:
-        if self.kind == PERP:
-            return f"perp {self.underlying}"
-        return f"{KIND_NAMES[self.kind]} {self.underlying} {self.expiry} {self.strike:g}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Literal, Sequence
+from typing import Literal, Sequence
 
 import numpy as np
 
@@ -52,12 +52,9 @@ def arranged(pending: Sequence[Pending], policy: Policy, rng: np.random.Generato
     return sorted(by_arrival, key=lambda p: (_harm(p), -p.arrival))
 
 
-def liquidations_first(
-    arranged: Sequence[Pending], is_liquidation: Callable[[Intent], bool] | None = None
-) -> list[Pending]:
+def liquidations_first(arranged: Sequence[Pending]) -> list[Pending]:
     """Return the same order with liquidations ahead of users, as a block of the protocol has it."""
-    test = is_liquidation or liquidates
-    return sorted(arranged, key=lambda p: not test(p.intent))
+    return sorted(arranged, key=lambda p: not liquidates(p.intent))
 
 
 def liquidates(intent: Intent) -> bool:

@@ -13,7 +13,6 @@ from sim.errors import unknown
 from sim.market.exact import Array, log, normal_cdf
 from sim.market.surface import Slices
 from sim.reference.book import CALL, NO_UNDERLYING, PERP, Market
-from sim.units import YEAR
 
 HEALTHY, SOLVENT, INSOLVENT = 0, 1, 2
 
@@ -84,17 +83,6 @@ class Board:
         return float(
             self.market.underlyings.spot[list(self.market.underlyings.id).index(underlying)]
         )
-
-    def vol(self, underlying: int, years: float) -> float:
-        """At-the-money vol of the expiry nearest to `years` from now; nan without options."""
-        table = self.market.expiries
-        rows = np.flatnonzero(table.underlying == underlying)
-        if not rows.size:
-            return float("nan")
-        left = (table.time[rows] - self.market.time) / YEAR
-        nearest = rows[[int(np.argmin(np.abs(left - years)))]]
-        variance = Slices.of(table, nearest).variance(np.zeros(1))
-        return float(np.sqrt(variance * YEAR / np.asarray(table.tau)[nearest])[0])
 
     def underlying(self, name: str | None) -> int:
         """Id of an underlying by name; of the first one for None."""

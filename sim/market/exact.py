@@ -69,11 +69,6 @@ def log(x: Floats) -> Array:
     return np.asarray(k * _LN2_HIGH + (f + small))
 
 
-def power(x: Floats, y: Floats) -> Array:
-    """x to the power y for x > 0."""
-    return exp(np.asarray(y, dtype=np.float64) * log(x))
-
-
 # Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics
 # 37 (1988), PPND16; highest power first.
 _CENTRE = (

@@ -36,11 +36,6 @@ class Horizon(Model):
         return np.asarray(self.start + self.step * np.arange(self.steps, dtype=np.int64))
 
     @property
-    def length(self) -> int:
-        """Seconds from the first block to the end of the last one's step."""
-        return self.steps * self.step
-
-    @property
     def years(self) -> float:
         """Length of a step in years."""
         return self.step / YEAR

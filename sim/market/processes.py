@@ -209,7 +209,6 @@ class Recorded(FromFile):
         )
         inner = np.minimum(np.maximum(inner, low[:, None]), high[:, None])
         bridged = np.concatenate((prices[:, None], exp(inner)), axis=1)
-        # An hour's last quarter runs to the next hour's open, which is the same close: it stays.
         return np.asarray(bridged.ravel())
 
 

@@ -45,7 +45,6 @@ def test_the_board_finds_series_tokens_and_vols():
     assert BOARD.nearest(0, CALL, expiry + 1, 8_300.0) is None
     assert (BOARD.asset_price("ETH"), BOARD.asset_price("USDC")) == (200.0, 1.0)
     assert (BOARD.asset_underlying("BTC"), BOARD.asset_underlying("USDC")) == (0, NO_UNDERLYING)
-    assert BOARD.vol(0, 0.05) == pytest.approx(0.7)
     assert (BOARD.underlying(None), BOARD.underlying("ETH")) == (0, 1)
     with pytest.raises(InputError, match="unknown underlying 'ETC'; did you mean 'ETH'"):
         BOARD.underlying("ETC")

@@ -86,7 +86,6 @@ def test_every_function_gives_the_bits_it_always_gave():
     parts = (
         exact.exp(x),
         exact.log(p * 1e3),
-        exact.power(p * 7, x[:-1] / 10),
         exact.normal_quantile(p),
         exact.normal_cdf(x / 4),
         exact.student_cdf(x, 4.0),
@@ -100,7 +99,6 @@ def test_every_function_gives_the_bits_it_always_gave():
 GOLDEN = [
     "00b7a81a002c",
     "32d96ba3e22d",
-    "2f76c9aebc3f",
     "87a46eba2e5d",
     "300456d64153",
     "1edd54f59d60",
