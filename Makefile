@@ -25,7 +25,7 @@ lint: setup
 	ruff check
 	ruff format --check
 	mypy
-	natrix lint contracts
+	find contracts -name '*.vy' -print0 | xargs -0 -n 8 -P 2 natrix lint
 	find contracts -name '*.vy' -not -path '*/modules/*' -print0 | \
 		xargs -0 -n 1 -P 2 vyper -W error -p contracts -f bytecode >/dev/null
 

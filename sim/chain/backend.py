@@ -138,7 +138,9 @@ class Backend(Reader, Protocol):
         Raises
         ------
         InputError
-            The timestamp is not after that of the latest block.
+            The timestamp is not after that of the latest block; or no chain would take one of the
+            transactions, say for less than its intrinsic gas, and then the chain's state is
+            undefined.
         """
 
     def snapshot(self) -> int:

@@ -30,7 +30,7 @@ from sim.chain.backend import (
     Transaction,
     require_later,
 )
-from sim.errors import InputError
+from sim.errors import EnvironmentFault, InputError
 
 _ACCOUNT = re.compile(
     r"(0x[0-9a-f]{40}): Account \{ info: AccountInfo \{ balance: (\d+), nonce: (\d+), "
@@ -177,7 +177,12 @@ class RevmBackend:
 
     def _keep(self, journal: str) -> None:
         """Write to the database what the journal says has changed."""
-        for found in _ACCOUNT.finditer(journal):
+        accounts = list(_ACCOUNT.finditer(journal))
+        if len(accounts) != journal.count(": Account { info: "):
+            raise EnvironmentFault(
+                "the journal of this pyrevm has a form that is not known: install pyrevm==0.3.7"
+            )
+        for found in accounts:
             address, balance, nonce, code, length, storage, status = found.groups()
             if "Touched" not in status:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -270,3 +271,13 @@ def test_equal_runs_have_equal_block_hashes() -> None:
 def test_unknown_backend_names_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'anvil'"):
         open_backend("anvill", timestamp=GENESIS)
+
+
+def test_unknown_form_of_the_journal_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of pyrevm's text must never lose a write in silence."""
+    monkeypatch.setattr("sim.chain.revm._ACCOUNT", re.compile("no such text"))
+    with (
+        started("revm") as chain,
+        pytest.raises(EnvironmentFault, match=r"install pyrevm==0\.3\.7"),
+    ):
+        deploy(chain)
