@@ -57,6 +57,9 @@ _SECONDS = _Quantity("duration", parse_duration)
 @click.option("--horizon", type=_SECONDS, default="1d", show_default=True, help="Of VaR and ES.")
 @click.option("--scenarios", type=click.IntRange(100, 1_000_000), default=20_000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--history", metavar="FILE", help="Prices for historical VaR: a shipped recording or a CSV."
+)
 @click.option("--delta-limit", type=float, help="Hedge to at most this dollar delta.")
 @click.option("--gamma-limit", type=float, help="Hedge to at most this dollar gamma per 1 %.")
 @click.option("--vega-limit", type=float, help="Hedge to at most this vega per vol point.")
@@ -70,6 +73,7 @@ def command(
     horizon: int,
     scenarios: int,
     seed: int,
+    history: str | None,
     delta_limit: float | None,
     gamma_limit: float | None,
     vega_limit: float | None,
@@ -87,6 +91,7 @@ def command(
       plimsoll risk book.yaml
       plimsoll risk book.csv --market market.yaml --rulebook house --json
       plimsoll risk book.yaml --vega-limit 500 --plot risk.png
+      plimsoll risk book.yaml --history 2022-11-ftx --horizon 4h
     """
     from sim import rulebooks as shelf
     from sim.reference import exposures
@@ -111,6 +116,8 @@ def command(
     margins, skipped = _margins(held, market, rules)
     found = exposures(held, market)
     risk, losses = tail_figures(held, market, entry, level, horizon, scenarios, seed)
+    if history is not None:
+        risk += historical_figures(held, market, history, level, horizon)
     hedge = _hedge(held, market, found, delta_limit, gamma_limit, vega_limit)
     if plot is not None:
         _draw(plot, held, market, margins, losses, level)
@@ -263,6 +270,44 @@ _SIMULATED = {
     "student_t": "Monte Carlo, Student t fit",
     "cornish_fisher": "Monte Carlo, Cornish-Fisher",
 }
+
+
+def historical_figures(
+    book: Book, market: Market, history: str, level: float, horizon: int
+) -> list[dict[str, Any]]:
+    """VaR and ES of the whole book under the moves of recorded prices, repriced in full.
+
+    Moves over several intervals overlap; vols do not move, because a price file has none.
+    """
+    from sim.cli._prices import read_prices
+    from sim.reference.horizon import Shocks, horizon_losses
+    from sim.reference.risk_measures import tail_risk
+
+    prices = read_prices(history, tuple(market.underlyings.name))
+    steps = round(horizon / prices.interval)
+    if steps < 1:
+        raise InputError(
+            f"--horizon: must be at least the interval of {prices.name}, "
+            f"{duration(prices.interval)}"
+        )
+    returns = prices.returns
+    if returns.shape[0] < steps:
+        raise InputError(f"--history {history}: {returns.shape[0]} returns, the horizon is {steps}")
+    moves = np.lib.stride_tricks.sliding_window_view(returns, steps, axis=0).sum(axis=2)
+    spot = np.exp(moves)
+    losses = horizon_losses(book.merged(), market, Shocks(spot, np.ones_like(spot), horizon))[0]
+    rows: list[dict[str, Any]] = []
+    for method, name in (
+        ("historical", f"historical, {prices.name}"),
+        ("filtered_historical", f"filtered historical, {prices.name}"),
+    ):
+        try:
+            rows.append(_tail(tail_risk(losses, level, method), name))
+        except InputError as error:
+            rows.append({"method": name, "skipped": str(error)})
+    note = f"{losses.size} moves of {duration(steps * prices.interval)}"
+    rows[0]["note"] = f"{note}, overlapping" if steps > 1 else note
+    return rows
 
 
 def _tail(measured: Any, name: str | None = None) -> dict[str, Any]:

@@ -186,6 +186,9 @@ class QuadraticForm:
         variances, vectors = np.linalg.eigh(matrix)
         root = vectors * np.sqrt(np.maximum(variances, 0.0))
         curvature, turn = np.linalg.eigh(root.T @ quadratic @ root)
+        # What rounding leaves of a factor without curvature must not decide how K(s) ends.
+        noise = 1e-13 * np.abs(curvature).max(initial=0.0)
+        curvature = np.where(np.abs(curvature) > noise, curvature, 0.0)
         return cls(constant, turn.T @ (root.T @ linear), curvature)
 
     @property

@@ -187,3 +187,15 @@ def test_bad_input_is_named() -> None:
         delta_gamma([1.0], [[1.0]], [[1.0]], 0.99, method="taylor")
     with pytest.raises(InputError, match="dof"):
         delta_normal([1.0], [[1.0]], 0.99, dof=2)
+
+
+def test_a_straight_factor_beside_a_curved_one():
+    """The curvature of the first comes out of the eigenvalues as 1e-18, not as 0."""
+    deviations = np.array([0.65, 0.5]) * np.sqrt(300 / 31_536_000)
+    covariance = np.outer(deviations, deviations) * [[1, 0.85], [0.85, 1]]
+    delta, gamma = np.array([-297_588.24, 45_550.0]), np.diag([-77_688.0, 0.0])
+    measured = delta_gamma(delta, gamma, covariance, 0.99, drift=0.17)
+    linear = delta_normal(delta, covariance, 0.99)[0]
+    assert measured.value_at_risk == pytest.approx(linear.value_at_risk, rel=0.01)
+    form = QuadraticForm.of(-0.17, -delta, -gamma, covariance)
+    assert np.isfinite([form.exceedance(x) for x in (-1500.0, -54.1, 0.0, 1500.0)]).all()

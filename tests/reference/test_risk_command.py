@@ -191,9 +191,20 @@ def test_tables_and_plot(book, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_history(book):
+    done = risk(book, "--history", "2022-11-ftx", "--horizon", "4h", "--json", *QUICK)
+    assert done.exit_code == 0, done.output
+    rows = {m["method"]: m for m in json.loads(done.stdout)["risk"]["methods"]}
+    plain, filtered = (rows[f"{x}istorical, 2022-11-ftx"] for x in ("h", "filtered h"))
+    assert plain["expected_shortfall"] >= plain["value_at_risk"] > 0
+    assert filtered["value_at_risk"] > 0
+    assert "moves of 4 h, overlapping" in plain["note"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--history", "2022-11-ftx", "--horizon", "5m"), "at least the interval"),
         (("--level", "1%"), "--level: must be from 50%"),
         (("--plot", "x.foo"), "must end in .png"),
         (("--delta-limit", "-1"), "--delta-limit: must be a number of at least 0"),
