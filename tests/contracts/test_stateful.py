@@ -233,8 +233,7 @@ class Protocol(RuleBasedStateMachine):
         change = size if buys else -size
         if closes:
             held = self._size(account, instrument)
-            if held:
-                change = -held
+            change, price = (-held, 100) if held else (change, price)
         cash = -change * self._fair(instrument) * price // 100 // WAD
         legs = [(account, instrument, change, cash), (other, instrument, -change, -cash)]
         before = {each: self.see(each) for each in (account, other)}
@@ -262,7 +261,8 @@ class Protocol(RuleBasedStateMachine):
         strike = (instrument >> 8 & 2**88 - 1) * 10**9
         kind = instrument & 255
         if kind == 1:
-            return spot
+            mark: int = self.harbour.oracle.perp(ETH)[0]
+            return mark
         return max(spot - strike, 0) if kind == 2 else max(strike - spot, 0)
 
     # Market and time
@@ -386,32 +386,46 @@ class Protocol(RuleBasedStateMachine):
         return done
 
     def deleverage(self, who: int, against: int) -> None:
-        account, other = self._in_liquidation(who), [*self.accounts, self.keeper][against]
+        account = self._in_liquidation(who)
         items = []
-        for word in self.house.positions(account):
-            name = self._name(word)
-            mine, other_size = self._size(account, name), self._size(other, name)
-            if mine * other_size < 0:
-                items.append((other, name, abs(mine)))
+        others = [*self.accounts, self.keeper]
+        for other in others[against:] + others[:against]:
+            for word in self.house.positions(account):
+                name = self._name(word)
+                mine = self._size(account, name)
+                if mine * self._size(other, name) < 0:
+                    items.append((other, name, abs(mine)))
         if items:
             before = self.see(account)[0]
             if self.attempt(
                 lambda: self.harbour.backstop.deleverage(account, items[:1]), "deleverage"
             ):
                 assert self.see(account)[0] >= before - BUDGET
-                equity, _, maintenance, _ = self.see(other)
+                equity, _, maintenance, _ = self.see(items[0][0])
                 assert equity >= maintenance
 
     @rule(who=accounts, step=st.sampled_from([3, 6, 25]), after=st.integers(0, 1))
     def go_under(self, who: int, step: int, after: int) -> None:
         """The market moves against an account until somebody can flag it."""
         account = self.accounts[who]
+        self._move_against(account, step, after, "can_flag")
+        self.flag(1 + who, False)
+
+    @rule(who=st.integers(0, 6), then=st.sampled_from(["restart", "turn"]), fraction=fractions)
+    def go_on_falling(self, who: int, then: str, fraction: int) -> None:
+        """It moves on after a bid, until the solvent phase cannot go on as it is."""
+        account = self._in_liquidation(who)
+        if self.liquidator.phase(account) == SOLVENT and account != self.keeper:
+            self._bid(account, self.keeper, fraction // 4)
+            self._move_against(account, 1, 0, f"can_{then}")
+            self._advance(account, then)
+
+    def _move_against(self, account: int, step: int, after: int, until: str) -> None:
         way = -1 if self._size(account, self.harbour.perp) >= 0 else 1
         for _ in range(12):
-            if self.liquidator.quote(account).can_flag:
+            if getattr(self.liquidator.quote(account), until):
                 break
             self.price(way * step, 0, 10 * after)
-        self.flag(1 + who, False)
 
     @rule(
         kind=st.sampled_from(["flag", "bid", "bid", "step", "step", "deleverage"]),
@@ -433,6 +447,10 @@ class Protocol(RuleBasedStateMachine):
         elif kind == "step":
             self.advance(who, step)
         else:
+            account = self._in_liquidation(who)
+            if self.liquidator.quote(account).can_turn:
+                self._advance(account, "turn")
+            self.time_passes(3600)
             self.deleverage(who, by)
 
     # Invariants
