@@ -49,6 +49,7 @@ HOUSE = "test_clearing_house.py"
 CASH = "test_cash.py test_mutualisation.py"
 LIQUIDATOR = "test_liquidator.py"
 BACKSTOP = "test_backstop.py"
+INCIDENTS = "test_incidents.py"
 
 MUTANTS = (
     Mutant(
@@ -554,7 +555,7 @@ MUTANTS = (
         "            self._funding[account][position._underlying(name)] = index\n"
         "            word |=",
         "            word |=",
-        HOUSE,
+        INCIDENTS,
     ),
     Mutant(
         "modules/portfolio.vy",
@@ -668,7 +669,7 @@ MUTANTS = (
         "the rule's price may lower health",
         "        self._health(before) - self._health(after),\n",
         "        0,\n",
-        LIQUIDATOR,
+        INCIDENTS,
     ),
     Mutant(
         "Liquidator.vy",

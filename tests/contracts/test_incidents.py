@@ -402,6 +402,19 @@ def test_rounding_at_one_wei(harbour: Harbour) -> None:
     assert harbour.equity(a) + harbour.equity(b) <= 20_000 * WAD
 
 
+@pytest.mark.parametrize("fraction", [WAD // 3, WAD // 7, WAD // 11 + 1])
+def test_rounding_at_one_wei_in_a_bid(harbour: Harbour, fraction: int) -> None:
+    """At the least price a bid leaves health where it was: what sizes are rounded to is paid."""
+    short, _ = short_squeeze(harbour, 5000)
+    bidder = harbour.open("bidder", 50_000)
+    harbour.flag(short)
+    harbour.wait(PARAMETERS["solvent_duration"] - 1, 4600)
+    health = harbour.health(short)
+    assert health > 0
+    harbour.bid(short, bidder, fraction)
+    assert harbour.health(short) >= health
+
+
 def test_maker_zero_bid_auction() -> None:
     """Without bids the price falls, never below what keeps health; then the fund takes over.
 
