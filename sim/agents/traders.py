@@ -16,6 +16,8 @@ from sim.units import Duration, Ratio
 
 LOT = 1e-4
 FAULTY = 0.1
+PATIENCE = 12
+"""Steps that a hedger without margin waits."""
 REFUSALS_MAX = 3
 """A trader whose orders the margin gate refused so often builds no further."""
 
@@ -172,12 +174,23 @@ class ShortGamma(OptionWriter):
 
     Params: ClassVar[type[Params]] = ShortGammaParams
 
+    def __init__(self, name: str, params: ShortGammaParams) -> None:
+        super().__init__(name, params)
+        self._band = params.band
+        self._waits = 0
+
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         intents = super().decide(view, rng)
         if intents or view.account.phase != HEALTHY or view.account.equity <= 0.0:
             return intents
-        assert isinstance(self.params, ShortGammaParams)
-        return hedges(view, self.params.band, self.params.tip)
+        self._waits -= 1
+        return hedges(view, self._band, self.params.tip) if self._waits < 0 else ()
+
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
+        super().observe(outcomes)
+        # Without the margin for its hedge it waits before it asks again.
+        if any(not o.accepted and "margin" in o.reason for o in outcomes):
+            self._waits = PATIENCE
 
 
 class OptionBuyer(OptionTrader):

@@ -409,3 +409,16 @@ def test_a_user_agent_that_does_not_import_is_named(tmp_path, monkeypatch, text,
     with pytest.raises(InputError, match=message):
         find("broken_bots:Bot", tmp_path)
     monkeypatch.delitem(sys.modules, "broken_bots", raising=False)
+
+
+def test_short_gamma_without_margin_waits_before_it_hedges_again():
+    one = agent("short_gamma", leverage=4, slices=1)
+    positions = settle(one)
+
+    def hedges(step: int) -> int:
+        account = stage.account(positions=positions)
+        return len(one.decide(stage.view(step, board=CRASHED, accounts=[account]), rng()))
+
+    assert hedges(13) == 1
+    one.observe([Outcome(Order(1, BTC, -1.0, 1.0), accepted=False, reason="below initial margin")])
+    assert [hedges(14 + i) for i in range(13)] == [0] * 12 + [1]
