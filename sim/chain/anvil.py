@@ -46,6 +46,8 @@ _REPLY_SECONDS = 300.0
 _PR_SET_PDEATHSIG = 1
 _KEPT_BLOCKS = 64
 _LANES = 2
+# From so many transactions on, traces are a quicker way to a block's receipts.
+_MANY = 32
 _Request = tuple[str, list[Any]]
 
 
@@ -146,22 +148,24 @@ class AnvilBackend:
             ]
         )
         self._rpc.one("evm_mine")
-        head, mined = self._rpc.many(
-            [
-                ("eth_getBlockByNumber", ["latest", False]),
-                ("eth_getBlockReceipts", ["latest"]),
-            ]
-        )
+        head = self._rpc.one("eth_getBlockByNumber", "latest", False)
         self.number = int(head["number"], 16)
         self.timestamp = timestamp
         if head["transactions"] != hashes:
-            self._forget_excluded(transactions, sent, hashes, head["transactions"], before)
-        return Block(
-            number=self.number,
-            timestamp=timestamp,
-            hash=head["hash"],
-            receipts=self._receipts(len(transactions), sent, hashes, mined),
-        )
+            mined = set(head["transactions"])
+            sent = [index for index, hash_ in zip(sent, hashes, strict=True) if hash_ in mined]
+            hashes = [hash_ for hash_ in hashes if hash_ in mined]
+            if head["transactions"] != hashes:
+                raise EnvironmentFault("Anvil did not keep the order of a block's transactions")
+            self._rpc.one("anvil_dropAllTransactions")
+            for index in sent:
+                before[transactions[index].sender] += 1
+            self._nonces = before
+        receipts = [NOT_INCLUDED] * len(transactions)
+        included = [transactions[index] for index in sent]
+        for index, receipt in zip(sent, self._receipts(head, included), strict=True):
+            receipts[index] = receipt
+        return Block(self.number, timestamp, head["hash"], tuple(receipts))
 
     def _fund(self, transactions: Sequence[Transaction]) -> None:
         new = dict.fromkeys(tx.sender for tx in transactions if tx.sender not in self._nonces)
@@ -177,41 +181,42 @@ class AnvilBackend:
                 raise InputError(f"the EVM refused transaction {index}: {message}")
         return [reply["result"] for reply in replies]
 
-    def _forget_excluded(
-        self,
-        transactions: Sequence[Transaction],
-        sent: list[int],
-        hashes: list[str],
-        mined: list[str],
-        before: dict[str, int],
-    ) -> None:
-        """Drop what had no room, and check that the rest kept its order."""
-        included = set(mined)
-        if mined != [hash_ for hash_ in hashes if hash_ in included]:
-            raise EnvironmentFault("Anvil did not keep the order of the transactions of a block")
-        self._rpc.one("anvil_dropAllTransactions")
-        for index, hash_ in zip(sent, hashes, strict=True):
-            if hash_ in included:
-                before[transactions[index].sender] += 1
-        self._nonces = before
+    def _receipts(self, head: Any, included: Sequence[Transaction]) -> list[Receipt]:
+        if len(included) > _MANY:
+            quick = self._receipts_from_traces(head, included)
+            if quick is not None:
+                return quick
+        raw = self._rpc.one("eth_getBlockReceipts", "latest")
+        failed = [item["transactionHash"] for item in raw if item["status"] == "0x0"]
+        outputs = self._rpc.many([("ots_getTransactionError", [hash_]) for hash_ in failed])
+        by_hash = dict(zip(failed, outputs, strict=True))
+        return [_receipt(item, by_hash.get(item["transactionHash"])) for item in raw]
 
-    def _receipts(
-        self, count: int, sent: list[int], hashes: list[str], mined: list[dict[str, Any]]
-    ) -> tuple[Receipt, ...]:
-        failed = [raw["transactionHash"] for raw in mined if raw["status"] == "0x0"]
-        outputs = dict(
-            zip(
-                failed,
-                self._rpc.many([("ots_getTransactionError", [hash_]) for hash_ in failed]),
-                strict=True,
-            )
+    def _receipts_from_traces(
+        self, head: Any, included: Sequence[Transaction]
+    ) -> list[Receipt] | None:
+        """Return the receipts of the latest block without asking for them.
+
+        Anvil copies the whole block for each receipt, so a block of thousands takes half a minute.
+        Traces lack only the refunds; if there were any, the block's own total of gas tells, and
+        the answer is None.
+        """
+        traces, logs = self._rpc.many(
+            [
+                ("trace_block", ["latest"]),
+                ("eth_getLogs", [{"fromBlock": "latest", "toBlock": "latest"}]),
+            ]
         )
-        by_hash = {raw["transactionHash"]: raw for raw in mined}
-        receipts = [NOT_INCLUDED] * count
-        for index, hash_ in zip(sent, hashes, strict=True):
-            if hash_ in by_hash:
-                receipts[index] = _receipt(by_hash[hash_], outputs.get(hash_))
-        return tuple(receipts)
+        own: list[list[Log]] = [[] for _ in included]
+        for raw in logs:
+            own[int(raw["transactionIndex"], 16)].append(_log(raw))
+        outermost = [trace for trace in traces if not trace["traceAddress"]]
+        receipts = [
+            _traced(tx, trace, tuple(emitted))
+            for tx, trace, emitted in zip(included, outermost, own, strict=True)
+        ]
+        exact = sum(receipt.gas_used for receipt in receipts) == int(head["gasUsed"], 16)
+        return receipts if exact else None
 
     def call_many(self, calls: Sequence[Call]) -> list[Outcome]:
         """Make calls on the latest block, in one round trip."""
@@ -439,13 +444,31 @@ def _receipt(raw: dict[str, Any], output: str | None) -> Receipt:
     return Receipt(
         succeeded=succeeded,
         gas_used=int(raw["gasUsed"], 16),
-        logs=tuple(
-            Log(log["address"], tuple(map(_bytes, log["topics"])), _bytes(log["data"]))
-            for log in raw["logs"]
-        ),
+        logs=tuple(map(_log, raw["logs"])),
         output=_bytes(output) if output else b"",
         created=raw["contractAddress"] if succeeded else None,
     )
+
+
+def _traced(tx: Transaction, trace: dict[str, Any], logs: tuple[Log, ...]) -> Receipt:
+    result = trace.get("result") or {}
+    if "gasUsed" in result:
+        intrinsic = tx.gas - int(trace["action"]["gas"], 16)
+        gas = intrinsic + int(result["gasUsed"], 16)
+    else:
+        gas = tx.gas  # it did not revert but broke off, which takes all
+    succeeded = trace.get("error") is None
+    return Receipt(
+        succeeded=succeeded,
+        gas_used=gas,
+        logs=logs,
+        output=b"" if succeeded else _bytes(result.get("output", "0x")),
+        created=result.get("address") if succeeded else None,
+    )
+
+
+def _log(raw: dict[str, Any]) -> Log:
+    return Log(raw["address"], tuple(map(_bytes, raw["topics"])), _bytes(raw["data"]))
 
 
 def _bytes(text: str) -> bytes:

@@ -250,6 +250,42 @@ def test_backends_agree(
     assert run(anvil) == run(revm)
 
 
+@pytest.mark.parametrize("refunds", [False, True])
+def test_large_blocks_agree(refunds: bool) -> None:
+    """Anvil's receipts come from traces there, unless gas was refunded."""
+    senders = [f"0x{n:040x}" for n in range(0x1000, 0x1000 + 60)]
+
+    def run(name: str) -> Block:
+        with started(name) as chain:
+            probe = deploy(chain)
+            full = Transaction(ALICE, probe, data("fill", 0, 20, 1))
+            chain.mine([full], chain.timestamp + 1)
+            chain.gas_limit = 30_000_000
+            calls = [
+                ("bump", 1),
+                ("bump", 7),
+                ("try_inner", 3),
+                ("burn",),
+                ("clone", 0),
+                ("fill", 0, 5, 0 if refunds else 2),
+            ]
+            block = [
+                Transaction(who, probe, data(*calls[n % 6]), gas=900_000)
+                for n, who in enumerate(senders)
+            ]
+            block.insert(7, Transaction(BOB, None, PROBE.bytecode + ABI.constructor(1)))
+            block.insert(
+                9, Transaction(BOB, None, PROBE.bytecode + ABI.constructor(1), gas=800_000)
+            )
+            block.insert(11, Transaction(CAROL, None, b"\xfe", gas=70_000))
+            return chain.mine(block, chain.timestamp + 1)
+
+    anvil, revm = run("anvil"), run("revm")
+    assert anvil.receipts == revm.receipts
+    assert {receipt.included for receipt in anvil.receipts} == {True, False}
+    assert {receipt.succeeded for receipt in anvil.receipts} == {True, False}
+
+
 def test_equal_runs_have_equal_block_hashes() -> None:
     def run(word: int) -> list[str | None]:
         with started("anvil") as chain:
