@@ -360,6 +360,26 @@ def test_derive358_withdrawing_the_collateral_of_a_debt(harbour: Harbour) -> Non
     harbour.check_conservation()
 
 
+def test_derive_insolvency_between_flag_and_bid(harbour: Harbour) -> None:
+    """A bid that was meant for a solvent account finds nothing for sale, and the phase turns."""
+    fund(harbour, 10_000)
+    short, _ = short_squeeze(harbour, 5000)
+    bidder = harbour.open("bidder", 50_000)
+    harbour.flag(short)
+    harbour.bid(short, bidder, WAD // 10)
+    harbour.wait(60, 6000)
+    assert harbour.equity(short) < 0
+    with pytest.raises(Reverted, match="nothing to sell"):
+        harbour.bid(short, bidder)
+    harbour.liquidator.turn_insolvent(short)
+    worth = harbour.equity(bidder)
+    harbour.bid(short, bidder)
+    assert harbour.equity(bidder) >= worth
+    assert harbour.liquidator.phase(short) == 0
+    assert harbour.equity(short) == 0
+    harbour.check_conservation()
+
+
 def test_derive_the_owner_can_cure(harbour: Harbour) -> None:
     short, _ = short_squeeze(harbour, 5000)
     harbour.flag(short)
