@@ -6,11 +6,13 @@ happened to a recorder and a journal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Callable, Mapping, Sequence
 
 import numpy as np
 
+from sim.agents.base import Agent
 from sim.agents.intents import Instrument, Intent, Order, Outcome
 from sim.agents.matching import cross
 from sim.agents.ordering import Pending, Policy, arranged, liquidations_first
@@ -51,10 +53,21 @@ class Loop:
     journal: Journal
     recorder: Recorder
     progress: Progress
+    _worker: ThreadPoolExecutor = field(init=False)
+    _under_way: Future[None] | None = field(init=False, default=None)
 
     def run(self) -> None:
-        """Set the protocol up and play every step."""
-        self._set_up()
+        """Set the protocol up and play every step.
+
+        What happened is verified and recorded by a thread of its own, in order, while the chain
+        computes the next block.
+        """
+        with ThreadPoolExecutor(1) as self._worker:
+            self._set_up()
+            self._play()
+            self._settle()
+
+    def _play(self) -> None:
         steps = len(self.paths.times)
         snapshot: Snapshot | None = None
         grants: list[Action] = []
@@ -80,10 +93,30 @@ class Loop:
             crowding = sum(r.gas_used for r in block.receipts) / self.world.backend.gas_limit
 
             snapshot = self.world.snapshot()
-            agreement = compare(snapshot, self.rulebook)
-            money = balance(snapshot)
-            self.recorder.state(step, block, actions, events, snapshot, truth, agreement, money)
+            self._later(self._verify, step, block, actions, events, snapshot, truth)
             self.progress("running", step + 1, steps, _note(snapshot))
+
+    def _verify(
+        self,
+        step: int,
+        block: Block,
+        actions: Sequence[Action],
+        events: Sequence[Sequence[Event]],
+        snapshot: Snapshot,
+        truth: Market,
+    ) -> None:
+        agreement = compare(snapshot, self.rulebook)
+        money = balance(snapshot)
+        self.recorder.state(step, block, actions, events, snapshot, truth, agreement, money)
+
+    def _later(self, task: Callable[..., None], *arguments: object) -> None:
+        """Do a task in the worker's turn, once what was handed over before is done."""
+        self._settle()
+        self._under_way = self._worker.submit(task, *arguments)
+
+    def _settle(self) -> None:
+        if self._under_way is not None:
+            self._under_way.result()
 
     def _set_up(self) -> None:
         """Deploy, hand out tokens, open accounts; all before the first step's time."""
@@ -152,7 +185,11 @@ class Loop:
                     orders.append((name, intent))
                 else:
                     wishes.append((name, intent))
-        makers = [(agent, views[name]) for name, agent in self.world.agents.items()]
+        makers = [
+            (agent, views[name])
+            for name, agent in self.world.agents.items()
+            if type(agent).quote is not Agent.quote
+        ]
         trades, refused = cross(orders, makers)
         return [*wishes, *trades], refused
 
@@ -174,7 +211,7 @@ class Loop:
         block = self.world.backend.mine(transactions, time)
         events = self.world.events(block)
         self.journal.add(step, transactions, block)
-        self.recorder.transactions(step, actions, block, events)
+        self._later(self.recorder.transactions, step, actions, block, events)
         return block, events
 
     def _tell(

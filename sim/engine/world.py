@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Mapping, Sequence
 
 from eth_utils.crypto import keccak
@@ -121,6 +122,8 @@ class World:
         }
         self._charges: dict[int, float] = {}
         self._by_address = {address_of(name): name for name in self.agents}
+        self._wallets: dict[str, dict[str, float]] = {}
+        self._moved = set(self.agents)  # whose wallets are not what was read last
 
     # Set-up
 
@@ -180,11 +183,16 @@ class World:
     # What happened
 
     def learn(self, actions: Sequence[Action], events: Sequence[Sequence[Event]]) -> list[Action]:
-        """Note the accounts that a block opened, and return the grants they need."""
+        """Note the accounts that a block opened and whose tokens it moved; return the grants that
+        the new accounts need."""
         opened = []
+        tokens = {self._contract(token) for token in self._decimals}
         for own in events:
             for event in own:
-                if event.name == "AccountOpened":
+                if event.name == "Transfer" and event.address in tokens:
+                    ends = (event.args["sender"], event.args["receiver"])
+                    self._moved.update(self._by_address[e] for e in ends if e in self._by_address)
+                elif event.name == "AccountOpened":
                     name = self._by_address.get(event.args["owner"])
                     if name is not None:
                         account = event.args["account"]
@@ -214,17 +222,20 @@ class World:
         """Read every account, the fund included."""
         return self.protocol.snapshot(self.read, sorted(self.owners))
 
-    def wallets(self) -> dict[str, dict[str, float]]:
-        """Read the tokens that each agent holds outside the protocol."""
-        pairs = [(name, token) for name in self.agents for token in self._decimals]
+    def wallets(self) -> Mapping[str, dict[str, float]]:
+        """Read the tokens that each agent holds outside the protocol, where they have moved."""
+        stale = [name for name in self.agents if name in self._moved]
+        pairs = [(name, token) for name in stale for token in self._decimals]
         calls = [
             self.protocol.encode(self._contract(token), "balanceOf", address_of(name))
             for name, token in pairs
         ]
-        found: dict[str, dict[str, float]] = defaultdict(dict)
+        self._wallets.update((name, {}) for name in stale)
         for (name, token), (_, output) in zip(pairs, self.read(calls), strict=True):
-            found[name][token] = int.from_bytes(output, "big") / 10 ** self._decimals[token]
-        return dict(found)
+            amount = int.from_bytes(output, "big") / 10 ** self._decimals[token]
+            self._wallets[name][token] = amount
+        self._moved.clear()
+        return self._wallets
 
     def distressed(self, snapshot: Snapshot, views: Mapping[int, AccountView]) -> list[Distress]:
         """Read the liquidations under way, and the accounts that could be flagged."""
@@ -393,6 +404,7 @@ class World:
         return Action(transaction, action, agent or sender, account, intent)
 
 
+@cache
 def address_of(name: str) -> str:
     """Return the address of an agent: nobody signs, so any address will do, and it is always the
     same."""

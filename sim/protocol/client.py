@@ -120,6 +120,8 @@ class Protocol:
         self.underlyings = underlyings
         self.assets = assets
         self._by_address = {item.address: item for item in contracts.values()}
+        self._tokens = ("quote", *assets.values())
+        self._asked: tuple[tuple[int, ...], list[tuple[str, bytes]]] = ((-1,), [])
 
     def address(self, name: str) -> str:
         return self.contracts[name].address
@@ -156,35 +158,23 @@ class Protocol:
         EnvironmentFault
             A view of the Lens reverted, which none may do.
         """
-        groups = [
-            list(accounts[start : start + _ACCOUNTS_IN_CALL])
-            for start in range(0, len(accounts), _ACCOUNTS_IN_CALL)
-        ]
-        calls = [self.encode("lens", "market"), self.encode("lens", "ledger")]
-        calls += [self.encode("lens", "risks", group) for group in groups]
-        calls += [self.encode("clearing_house", "cash", account) for account in accounts]
-        house = self.address("clearing_house")
-        tokens = {0: "quote", **self.assets}
-        calls += [self.encode(name, "balanceOf", house) for name in tokens.values()]
-        calls += [self.encode("clearing_house", "stock", asset) for asset in self.assets]
-        calls += [self.encode("registry", "assets")]
+        calls = self._snapshot_calls(tuple(accounts))
         answers = read(calls)
         for (_, data), (succeeded, output) in zip(calls, answers, strict=True):
             if not succeeded:
                 raise EnvironmentFault(
                     f"a view with selector 0x{data[:4].hex()} reverted: {revert_reason(output)}"
                 )
-        outputs = [output for _, output in answers]
-        market = self._market(outputs[0])
+        outputs = iter(output for _, output in answers)
+        market = self._market(next(outputs))
+        ledger = self.decode("lens", "ledger", next(outputs))
         risks = _Risks([int(u) for u in market.underlyings.id])
-        for output in outputs[2 : 2 + len(groups)]:
-            risks.read(output)
-        rest = iter(outputs[2 + len(groups) :])
-        cash = [int.from_bytes(next(rest), "big", signed=True) for _ in accounts]
-        balances = [int.from_bytes(next(rest), "big") for _ in tokens]
-        stocks = [self.decode("clearing_house", "stock", next(rest)) for _ in self.assets]
-        units = [asset.unit for asset in self.decode("registry", "assets", next(rest))]
-        ledger = self.decode("lens", "ledger", outputs[1])
+        for _ in range(0, len(accounts), _ACCOUNTS_IN_CALL):
+            risks.read(next(outputs))
+        cash = [int.from_bytes(next(outputs), "big", signed=True) for _ in accounts]
+        balances = [int.from_bytes(next(outputs), "big") for _ in self._tokens]
+        stocks = [self.decode("clearing_house", "stock", next(outputs)) for _ in self.assets]
+        units = [asset.unit for asset in self.decode("registry", "assets", next(outputs))]
         return Snapshot(
             time=market.time,
             accounts=np.array(risks.accounts, dtype=np.int64),
@@ -209,6 +199,21 @@ class Protocol:
                 ),
             ),
         )
+
+    def _snapshot_calls(self, accounts: tuple[int, ...]) -> list[tuple[str, bytes]]:
+        """Return the calls of a snapshot, kept until there are other accounts."""
+        if self._asked[0] != accounts:
+            house = self.address("clearing_house")
+            calls = [self.encode("lens", "market"), self.encode("lens", "ledger")]
+            calls += [
+                self.encode("lens", "risks", list(accounts[start : start + _ACCOUNTS_IN_CALL]))
+                for start in range(0, len(accounts), _ACCOUNTS_IN_CALL)
+            ]
+            calls += [self.encode("clearing_house", "cash", account) for account in accounts]
+            calls += [self.encode(name, "balanceOf", house) for name in self._tokens]
+            calls += [self.encode("clearing_house", "stock", asset) for asset in self.assets]
+            self._asked = (accounts, [*calls, self.encode("registry", "assets")])
+        return self._asked[1]
 
     def _market(self, output: bytes) -> Market:
         found = self.decode("lens", "market", output)

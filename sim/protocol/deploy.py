@@ -6,6 +6,7 @@ The plan is data, so the simulator, an Ape script and a live deployment carry ou
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from sim.errors import InputError, unknown
@@ -290,7 +291,7 @@ class Deployed:
     address: str
     artifact: Artifact
 
-    @property
+    @cached_property
     def abi(self) -> Abi:
         return abi_of(self.artifact)
 
