@@ -102,16 +102,10 @@ class Archive:
         InputError
             The journal does not deploy the contracts of the archive.
         """
-        codes = iter(
-            transaction.data
-            for entry in journal.read(self.run.journal)
-            if entry.step == SET_UP
-            for transaction in entry.transactions
-            if transaction.to is None
-        )
         contracts = {}
-        for name, item in self.content["contracts"].items():
-            code = next(codes, b"")[: item["length"]]
+        for name, data in self._creations.items():
+            item = self.content["contracts"][name]
+            code = data[: item["length"]]
             if sha256(code).hexdigest() != item["bytecode"]:
                 raise InputError(f"{self.run.journal} deploys another {name} than {ARCHIVE} says")
             layout = {"storage_layout": item["layout"]}
@@ -119,6 +113,18 @@ class Archive:
             contracts[name] = Deployed(name, item["contract"], item["address"], built)
         assets = dict(enumerate(self.content["assets"], start=1))
         return Protocol(contracts, dict(enumerate(self.content["underlyings"])), assets)
+
+    @cached_property
+    def _creations(self) -> dict[str, bytes]:
+        """What creates each contract, constructor arguments included, in order."""
+        created = (
+            transaction.data
+            for entry in journal.read(self.run.journal)
+            if entry.step == SET_UP
+            for transaction in entry.transactions
+            if transaction.to is None
+        )
+        return {name: next(created, b"") for name in self.content["contracts"]}
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -158,14 +164,11 @@ class Archive:
         knows is a call of its bare data.
         """
         if transaction.to is None:
-            for name, item in self.protocol.contracts.items():
-                code = item.artifact.bytecode
-                if transaction.data.startswith(code):
-                    return (
-                        name,
-                        "__init__",
-                        item.abi.decode_constructor(transaction.data[len(code) :]),
-                    )
+            for name, data in self._creations.items():
+                if transaction.data == data:
+                    built = self.protocol.contracts[name]
+                    arguments = data[len(built.artifact.bytecode) :]
+                    return name, "__init__", built.abi.decode_constructor(arguments)
             return "contract", "__init__", {"code": transaction.data}
         for name, item in self.protocol.contracts.items():
             if item.address == transaction.to:

@@ -1,0 +1,686 @@
+"""A failing run reduced to few transactions that still fail, and exported as a test.
+
+The journal is read back into calls by name, so that transactions can be left out and accounts
+renumbered; a case is what remains of them. It is judged as a run is: by the checks and expectations
+of `sim.results`, on tables that are held in memory. State is recorded after the last block, and
+after every block in which a liquidation moved.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pprint import pformat
+from types import TracebackType
+from typing import Any, Callable, Iterable, Mapping, Self, Sequence, TypeVar
+
+import pandas as pd
+
+from sim.chain import Call, Transaction, created_address
+from sim.chain.revm import RevmBackend
+from sim.checks.conformance import compare
+from sim.checks.conservation import balance
+from sim.engine import journal
+from sim.engine.archive import Archive
+from sim.engine.loop import SET_UP_GAS, Progress
+from sim.engine.recorder import Recorder
+from sim.engine.world import Action, address_of
+from sim.errors import EnvironmentFault, InputError
+from sim.protocol.abi import Event, revert_reason
+from sim.protocol.artifacts import Artifact, artifact
+from sim.protocol.client import Protocol
+from sim.protocol.deploy import Deployed, abi_of
+from sim.reference.rulebook import KINDS, Rulebook
+from sim.results import TABLES, Run, RunWriter
+from sim.results.expectations import check_names, judge
+from sim.results.summary import summarise
+from sim.scenario.model import Bound
+
+CONSTRUCTOR = "__init__"
+_AT = "@"
+_ACCOUNT_NAMES = {"account", "accounts", "source", "target", "bidder", "flagger", "counterparty"}
+_COMPARISON = re.compile(r"([\w.]+)\s*(>=|<=|!=|>|<)\s*(.+)$")
+_ITEM = TypeVar("_ITEM")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One transaction by name; addresses among its arguments are `@name`.
+
+    Attributes
+    ----------
+    sender
+        Name of an agent, `deployer`, …
+    contract
+        Name in the deployment.
+    function
+        `__init__` deploys the contract; an empty one sends the bare `data`.
+    arguments
+        By name, in order.
+    """
+
+    sender: str
+    contract: str
+    function: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One block: the step it was mined in (-1 in the set-up), its time, what was sent in it."""
+
+    step: int
+    time: int
+    sent: tuple[Sent, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Transactions that fail, and all that is needed to send them.
+
+    Attributes
+    ----------
+    genesis
+        Time of the chain's first block.
+    underlyings, assets
+        Names by id; assets from id 1.
+    rulebook
+        Fields of the rulebook that the accounts are margined by.
+    contracts
+        Sources by their name in the deployment.
+    deployment
+        The first blocks, which create the contracts; they are not reduced.
+    steps
+        The rest.
+    """
+
+    genesis: int
+    underlyings: tuple[str, ...]
+    assets: tuple[str, ...]
+    rulebook: Mapping[str, Any]
+    contracts: Mapping[str, str]
+    deployment: tuple[Step, ...]
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, run: Run, until: int | None = None) -> Case:
+        """Return the whole of a run, or what it is up to a step."""
+        archive = Archive.open(run)
+        steps = []
+        for entry in journal.read(run.journal):
+            if until is not None and entry.step > until:
+                break
+            sent = tuple(_sent(archive, transaction) for transaction in entry.transactions)
+            steps.append(Step(entry.step, entry.timestamp, sent))
+        creating = [
+            i for i, s in enumerate(steps) if any(t.function == CONSTRUCTOR for t in s.sent)
+        ]
+        start = creating[-1] + 1
+        content = archive.content
+        return cls(
+            genesis=archive.genesis,
+            underlyings=tuple(content["underlyings"]),
+            assets=tuple(content["assets"]),
+            rulebook=content["rulebook"],
+            contracts={name: item["contract"] for name, item in content["contracts"].items()},
+            deployment=tuple(steps[:start]),
+            steps=tuple(steps[start:]),
+        )
+
+    @property
+    def transactions(self) -> int:
+        """How many there are after the deployment."""
+        return sum(len(step.sent) for step in self.steps)
+
+    def judged(self, failure: str) -> dict[str, Any]:
+        """Play the case with the contracts as their sources are now, and judge it.
+
+        Parameters
+        ----------
+        failure
+            A check (`conservation of tokens`), or what must not be (`bad_debt > 0`).
+
+        Returns
+        -------
+        dict
+            `name`, `found`, `allowed`, and whether it `held`.
+        """
+        with Stage(self, {name: artifact(source) for name, source in self.contracts.items()}) as s:
+            return s.judged(self.steps, Failure.of(failure))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is broken: a check by its name, or an expectation."""
+
+    name: str
+    text: str
+    expect: Mapping[str, Bound]
+
+    @classmethod
+    def of(cls, text: str) -> Failure:
+        """Read `conservation of tokens`, or a comparison such as `bad_debt > 0`.
+
+        Raises
+        ------
+        InputError
+            A comparison of a figure that no run has, or with what is no quantity.
+        """
+        found = _COMPARISON.match(text.strip())
+        if found is None:
+            return cls(text.strip(), text.strip(), {})
+        name, sign, limit = found.groups()
+        try:
+            bound = Bound(max=limit)  # type: ignore[arg-type]  # parsed
+        except ValueError:
+            raise InputError(f"{text!r}: {limit!r} is not a quantity") from None
+        assert bound.max is not None
+        wanted = {
+            ">": Bound(max=bound.max),
+            ">=": Bound(max=math.nextafter(bound.max, -math.inf)),
+            "<": Bound(min=bound.max),
+            "<=": Bound(min=math.nextafter(bound.max, math.inf)),
+            "!=": Bound.model_validate({"is": bound.max}),
+        }[sign]
+        check_names({name: wanted})
+        return cls(name, text.strip(), {name: wanted})
+
+    @classmethod
+    def first(cls, run: Run) -> Failure:
+        """Return the first check or expectation that a run broke.
+
+        Raises
+        ------
+        InputError
+            Everything held.
+        """
+        expected = run.manifest["scenario"]["canonical"]["expect"]
+        for row in run.manifest["outcome"]["expectations"]:
+            if not row["held"]:
+                name = row["name"]
+                bounds = {name: Bound.model_validate(expected[name])} if name in expected else {}
+                return cls(name, _text(name, bounds), bounds)
+        raise InputError(f"{run.name} held; say what to look for, such as --failure 'bad_debt > 0'")
+
+
+def _text(name: str, expect: Mapping[str, Bound]) -> str:
+    """Return a broken bound as the comparison that finds it; a check is its name."""
+    bound = expect.get(name)
+    if bound is None:
+        return name
+    if bound.equal is not None:
+        return f"{name} != {bound.equal}"
+    if bound.max is not None and bound.min is None:
+        return f"{name} > {_number(bound.max)}"
+    assert bound.min is not None
+    return f"{name} < {_number(bound.min)}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+class Stage:
+    """A chain in this process with a case's deployment on it, on which steps are tried."""
+
+    def __init__(self, case: Case, built: Mapping[str, Artifact]) -> None:
+        self._rulebook: Rulebook = KINDS[case.rulebook["kind"]].model_validate(case.rulebook)
+        self._chain = RevmBackend(timestamp=case.genesis, gas_limit=SET_UP_GAS)
+        self._nonces: dict[str, int] = defaultdict(int)
+        contracts = {}
+        for sent in (sent for step in case.deployment for sent in step.sent):
+            if sent.function == CONSTRUCTOR:
+                at = created_address(address_of(sent.sender), self._nonces[sent.sender])
+                source = case.contracts[sent.contract]
+                contracts[sent.contract] = Deployed(sent.contract, source, at, built[sent.contract])
+            self._nonces[sent.sender] += 1
+        self._protocol = Protocol(
+            contracts, dict(enumerate(case.underlyings)), dict(enumerate(case.assets, start=1))
+        )
+        for step in case.deployment:
+            block = self._chain.mine([self._transaction(sent) for sent in step.sent], step.time)
+            for sent, receipt in zip(step.sent, block.receipts, strict=True):
+                if not receipt.succeeded:
+                    raise InputError(
+                        f"the deployment fails at {sent.contract}.{sent.function}: "
+                        f"{revert_reason(receipt.output)}"
+                    )
+        self._mark = self._chain.snapshot()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._chain.close()
+
+    def judged(self, steps: Sequence[Step], failure: Failure) -> dict[str, Any]:
+        """Play steps above the deployment and judge them by one check or expectation."""
+        self._chain.revert(self._mark)
+        self._mark = self._chain.snapshot()
+        tables = _Tables()
+        owners = {0: "insurance fund"}
+        recorder = Recorder(tables, owners)
+        names = {address_of(sent.sender): sent.sender for step in steps for sent in step.sent}
+        for number, step in enumerate(steps):
+            actions = [
+                Action(self._transaction(sent), sent.function, sent.sender) for sent in step.sent
+            ]
+            block = self._chain.mine([action.transaction for action in actions], step.time)
+            events = [
+                [
+                    event
+                    for log in receipt.logs
+                    if (event := self._protocol.event(log.address, log.topics, log.data))
+                ]
+                for receipt in block.receipts
+            ]
+            recorder.transactions(step.step, actions, block, events)
+            owners.update(_opened(events, names))
+            if number == len(steps) - 1 or _moved(events):
+                snapshot = self._protocol.snapshot(self._read, sorted(owners))
+                recorder.state(
+                    step.step,
+                    block,
+                    actions,
+                    events,
+                    snapshot,
+                    snapshot.market,
+                    compare(snapshot, self._rulebook),
+                    balance(snapshot),
+                )
+        run = _Recorded(tables)
+        rows = {row["name"]: row for row in judge(run, summarise(run), failure.expect)}
+        if failure.name not in rows:
+            raise InputError(
+                f"nothing checks {failure.name!r}; there are {', '.join(sorted(rows))}, and "
+                "comparisons such as 'bad_debt > 0'"
+            )
+        return rows[failure.name]
+
+    def fails(self, steps: Sequence[Step], failure: Failure) -> bool:
+        """Whether steps break it; what cannot even be judged does not."""
+        if not steps:
+            return False
+        try:
+            return not self.judged(steps, failure)["held"]
+        except (EnvironmentFault, InputError):
+            return False
+
+    def _read(self, calls: Sequence[tuple[str, bytes]]) -> list[tuple[bool, bytes]]:
+        outcomes = self._chain.call_many([Call(to, data) for to, data in calls])
+        return [(outcome.succeeded, outcome.data) for outcome in outcomes]
+
+    def _transaction(self, sent: Sent) -> Transaction:
+        values = [self._address(value) for value in sent.arguments.values()]
+        target = self._protocol.contracts.get(sent.contract)
+        sender = address_of(sent.sender)
+        if not sent.function:
+            return Transaction(sender, target.address if target else sent.contract, values[0])
+        if target is None:
+            raise InputError(f"{sent.contract} is not deployed")
+        if sent.function == CONSTRUCTOR:
+            code = target.artifact.bytecode + abi_of(target.artifact).constructor(*values)
+            return Transaction(sender, None, code)
+        function = target.abi.function(sent.function, len(values))
+        return Transaction(sender, target.address, function.encode(*values))
+
+    def _address(self, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith(_AT):
+            name = value.removeprefix(_AT)
+            contract = self._protocol.contracts.get(name)
+            return contract.address if contract else address_of(name)
+        if isinstance(value, Mapping):
+            return {key: self._address(part) for key, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._address(part) for part in value]
+        return value
+
+
+class _Tables(RunWriter):
+    """The tables of a run in memory."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+
+    def add(self, table: str, rows: list[dict[str, Any]]) -> None:
+        self.rows[table] += rows
+
+
+class _Recorded(Run):
+    """A run that exists in memory alone."""
+
+    def __init__(self, tables: _Tables) -> None:
+        super().__init__(Path())
+        object.__setattr__(self, "_tables", tables)
+
+    def table(self, name: str) -> pd.DataFrame:
+        rows = self.__dict__["_tables"].rows[name]
+        return pd.DataFrame(
+            {
+                column.name: [
+                    row[column.name] if column.name in row else row[f"{column.name}_wad"] / 10**18
+                    for row in rows
+                ]
+                for column in TABLES[name].columns
+                if not column.name.endswith("_wad")
+            }
+        )
+
+
+def _opened(events: Iterable[Iterable[Event]], names: Mapping[str, str]) -> dict[int, str]:
+    return {
+        event.args["account"]: names.get(event.args["owner"], event.args["owner"])
+        for own in events
+        for event in own
+        if event.name == "AccountOpened"
+    }
+
+
+def _moved(events: Iterable[Iterable[Event]]) -> bool:
+    return any(event.address == "liquidator" for own in events for event in own)
+
+
+def _sent(archive: Archive, transaction: Transaction) -> Sent:
+    contract, function, arguments = archive.decoded(transaction)
+    sender = archive.names.get(transaction.sender, transaction.sender)
+    named = {name: _symbolic(archive, value) for name, value in arguments.items()}
+    return Sent(sender, contract, function, named)
+
+
+def _symbolic(archive: Archive, value: Any) -> Any:
+    """Return an argument with names for addresses and plain containers."""
+    if isinstance(value, str) and value.lower() in archive.names:
+        return _AT + archive.names[value.lower()]
+    if hasattr(value, "_asdict"):
+        return {key: _symbolic(archive, part) for key, part in value._asdict().items()}
+    if isinstance(value, (list, tuple)):
+        return [_symbolic(archive, part) for part in value]
+    return value
+
+
+# Reducing
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A reduced case.
+
+    Attributes
+    ----------
+    run, fingerprint
+        Where it comes from.
+    failure
+        What it breaks.
+    case
+        What is left.
+    before, after
+        Transactions after the deployment.
+    trials
+        Cases that were played.
+    found
+        By how much it is broken.
+    """
+
+    run: str
+    fingerprint: str
+    failure: str
+    case: Case
+    before: int
+    after: int
+    trials: int
+    found: str
+
+
+def shrink(run: Run, failure: str | None = None, progress: Progress | None = None) -> Shrunk:
+    """Reduce a failing run to few transactions that still fail.
+
+    Blocks after the failure go first, then the transactions of whole senders, then by delta
+    debugging (Zeller and Hildebrandt, 2002) whatever can be left out until no single transaction
+    can; last, accounts that only stand for their number.
+
+    Parameters
+    ----------
+    run
+        The run; it is played with the contracts it was run with.
+    failure
+        A check, or a comparison such as `bad_debt > 0`; by default the first thing it broke.
+
+    Raises
+    ------
+    InputError
+        It does not fail in that way, or it fails for want of transactions: something that was
+        expected did not happen.
+    """
+    wanted = Failure.of(failure) if failure else Failure.first(run)
+    whole = Case.of(run, _broken_at(run, wanted))
+    contracts = Archive.open(run).protocol.contracts
+    with Stage(whole, {name: item.artifact for name, item in contracts.items()}) as stage:
+        reducer = _Reducer(stage, whole, wanted, progress)
+        found = stage.judged(whole.steps, wanted)
+        if found["held"]:
+            raise InputError(f"{run.name} does not fail so: {wanted.text} ({found['found']})")
+        steps = reducer.reduced()
+        if all(sent.sender.startswith("oracle#") for step in steps for sent in step.sent):
+            raise InputError(
+                f"{wanted.text}: it fails for want of something that never happened, which no "
+                "transaction shows"
+            )
+        return Shrunk(
+            run=run.name,
+            fingerprint=run.fingerprint,
+            failure=wanted.text,
+            case=replace(whole, steps=steps),
+            before=whole.transactions,
+            after=sum(len(step.sent) for step in steps),
+            trials=reducer.trials,
+            found=stage.judged(steps, wanted)["found"],
+        )
+
+
+def _broken_at(run: Run, failure: Failure) -> int | None:
+    """Return the first step at which a check is broken; None for an expectation."""
+    if failure.expect:
+        return None
+    checks = run.table("checks")
+    broken = checks[(checks["check"] == failure.name) & ~checks["held"]]
+    return None if broken.empty else int(broken["step"].iloc[0])
+
+
+Item = tuple[int, Sent]
+"""A transaction and the place of its block among the steps."""
+
+
+class _Reducer:
+    def __init__(
+        self, stage: Stage, case: Case, failure: Failure, progress: Progress | None
+    ) -> None:
+        self.trials = 0
+        self._stage, self._case, self._failure = stage, case, failure
+        self._progress = progress
+        self._last: int | None = None
+        """Place of a block that stays even if it is empty, because it lets time pass."""
+
+    def reduced(self) -> tuple[Step, ...]:
+        """Return steps from which no transaction can be left out."""
+        items = [(place, sent) for place, step in enumerate(self._case.steps) for sent in step.sent]
+        items = self._shortest_prefix(items)
+        senders = dict.fromkeys(sent.sender for _, sent in items)
+        for sender in senders:
+            items = self._without(items, sender)
+        items = minimal(items, self._fails)
+        last, self._last = self._last, None
+        if not self._fails(items):
+            self._last = last
+        items = self._renumbered(items)
+        return self._steps(items)
+
+    def _steps(self, items: Sequence[Item]) -> tuple[Step, ...]:
+        own: dict[int, list[Sent]] = defaultdict(list)
+        for place, sent in items:
+            own[place].append(sent)
+        return tuple(
+            replace(step, sent=tuple(own[place]))
+            for place, step in enumerate(self._case.steps)
+            if place in own or place == self._last
+        )
+
+    def _fails(self, items: Sequence[Item]) -> bool:
+        self.trials += 1
+        if self._progress is not None:
+            self._progress("shrinking", self.trials, None, f"{len(items)} transactions")
+        return self._stage.fails(self._steps(items), self._failure)
+
+    def _shortest_prefix(self, items: list[Item]) -> list[Item]:
+        """Return the items up to a block before which it does not fail."""
+        low, high = 0, len(self._case.steps)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._fails([item for item in items if item[0] < middle]):
+                high = middle
+            else:
+                low = middle
+        self._last = high - 1
+        return [item for item in items if item[0] < high]
+
+    def _without(self, items: list[Item], sender: str) -> list[Item]:
+        rest = [item for item in items if item[1].sender != sender]
+        return rest if self._fails(rest) else items
+
+    def _renumbered(self, items: list[Item]) -> list[Item]:
+        """Leave out accounts that only stand for their number, and move the later ones up."""
+        number = len([1 for _, sent in items if sent.function == "open_account"])
+        while number:
+            opening = [i for i, (_, sent) in enumerate(items) if sent.function == "open_account"]
+            at = opening[number - 1]
+            moved = [
+                (place, _moved_up(sent, number)) for i, (place, sent) in enumerate(items) if i != at
+            ]
+            if self._fails(moved):
+                items = moved
+            number -= 1
+        return items
+
+
+def minimal(items: list[_ITEM], fails: Callable[[Sequence[_ITEM]], bool]) -> list[_ITEM]:
+    """Return a part of `items` that fails and of which no single item can be left out.
+
+    Parameters
+    ----------
+    items
+        Fail as a whole.
+    fails
+        Whether some of them, in order, fail.
+    """
+    size = max(len(items) // 2, 1)
+    while items:
+        left_out = False
+        start = 0
+        while start < len(items):
+            rest = items[:start] + items[start + size :]
+            if fails(rest):
+                items, left_out = rest, True
+            else:
+                start += size
+        if size == 1 and not left_out:
+            break
+        size = max(size // 2, 1)
+    return items
+
+
+def _moved_up(sent: Sent, above: int) -> Sent:
+    """Return a transaction in which account ids beyond one are one less."""
+
+    def moved(value: Any, name: str) -> Any:
+        if isinstance(value, Mapping):
+            return {key: moved(part, key) for key, part in value.items()}
+        if isinstance(value, list):
+            return [moved(part, name) for part in value]
+        if name in _ACCOUNT_NAMES and isinstance(value, int):
+            return value - (value > above)
+        return value
+
+    return replace(sent, arguments=moved(sent.arguments, ""))
+
+
+# Exporting
+
+
+def exported(shrunk: Shrunk) -> str:
+    """Return a test file that plays the case; it needs nothing but this package."""
+    case = shrunk.case
+    name = re.sub(r"\W+", "_", shrunk.failure).strip("_").lower()
+    rulebook = pformat(dict(case.rulebook), width=96, sort_dicts=False)
+    return f'''"""{shrunk.failure}: shrunk from the run {shrunk.run}.
+
+{shrunk.after} of its {shrunk.before} transactions are enough, after the deployment: {shrunk.found}.
+The contracts are compiled from their sources as they are now, so this test passes once the fault is
+mended. Fingerprint of the run: {shrunk.fingerprint}
+"""
+
+from sim.engine.shrink import case
+
+
+def test_{name}():
+    """Broken when it was exported."""
+    shrunk = case(GENESIS, NAMES, CONTRACTS, DEPLOYMENT, STEPS, RULEBOOK)
+    verdict = shrunk.judged({shrunk.failure!r})
+    assert verdict["held"], verdict["found"]
+
+
+# Blocks: step, time, and (sender, contract, function, arguments) of each transaction.
+STEPS = {_blocks(case.steps)}
+
+GENESIS = {case.genesis}
+NAMES = {{"underlyings": {list(case.underlyings)!r}, "assets": {list(case.assets)!r}}}
+CONTRACTS = {pformat(dict(case.contracts), width=96, sort_dicts=False)}
+
+DEPLOYMENT = {_blocks(case.deployment)}
+
+RULEBOOK = {rulebook}
+'''
+
+
+def _blocks(steps: Iterable[Step]) -> str:
+    lines = ["["]
+    for step in steps:
+        lines.append(f"    ({step.step}, {step.time}, [")
+        lines += [
+            f"        ({sent.sender!r}, {sent.contract!r}, {sent.function!r}, {sent.arguments!r}),"
+            for sent in step.sent
+        ]
+        lines.append("    ]),")
+    return "\n".join([*lines, "]"])
+
+
+def case(
+    genesis: int,
+    names: Mapping[str, Sequence[str]],
+    contracts: Mapping[str, str],
+    deployment: Sequence[Any],
+    steps: Sequence[Any],
+    rulebook: Mapping[str, Any],
+) -> Case:
+    """Return the case of an exported test."""
+
+    def blocks(rows: Sequence[Any]) -> tuple[Step, ...]:
+        return tuple(
+            Step(number, time, tuple(Sent(*sent) for sent in own)) for number, time, own in rows
+        )
+
+    return Case(
+        genesis=genesis,
+        underlyings=tuple(names["underlyings"]),
+        assets=tuple(names["assets"]),
+        rulebook=rulebook,
+        contracts=contracts,
+        deployment=blocks(deployment),
+        steps=blocks(steps),
+    )
