@@ -129,7 +129,9 @@ def mills_coefficients() -> tuple[list[int], list[int]]:
         worst = max(errors)
         if best is None or worst < best[0]:
             best = (worst, top, bottom)
-        lawson = [w * mp.sqrt(e / worst + mp.mpf("0.02")) for w, e in zip(lawson, errors, strict=True)]
+        lawson = [
+            w * mp.sqrt(e / worst + mp.mpf("0.02")) for w, e in zip(lawson, errors, strict=True)
+        ]
         largest = max(lawson)
         lawson = [w / largest for w in lawson]
     assert best is not None

@@ -522,14 +522,13 @@ def _weigh(
         if shock & SCENARIO != 0:
             x: int256 = convert(convert(shock & LOW_64, bytes32), int256)
             weight: int256 = convert(convert((shock >> 64) & LOW_64, bytes32), int256)
-            profit = unsafe_sub(
-                unsafe_add(
-                    unweighted,
-                    unsafe_div(unsafe_mul(linear, unsafe_sub(x, 10 ** 18)), 10 ** 18),
-                ),
-                1,
-            )
-            profit = unsafe_sub(unsafe_div(unsafe_mul(profit, weight), 10 ** 18), 1)
+            moved: int256 = unsafe_mul(linear, unsafe_sub(x, 10 ** 18))
+            profit = unsafe_add(unweighted, unsafe_div(moved, 10 ** 18))
+            if moved < 0:
+                profit = unsafe_sub(profit, 1)
+            profit = unsafe_div(unsafe_mul(profit, weight), 10 ** 18)
+            if profit < 0:
+                profit = unsafe_sub(profit, 1)
             if profit < 0:
                 loss: uint256 = convert(unsafe_sub(0, profit), uint256)
                 number: uint256 = (shock >> NUMBER_SHIFT) & 255

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sim.reference import Book, Market
-from sim.reference.book import PERP
+from sim.reference import CALL, PERP, PUT, Assets, Book, Expiries, Market, Underlyings
 
 WAD = 10**18
 NANO = 10**9
@@ -94,7 +95,7 @@ def chain_market(market: Market, book: Book, rows: list[int]) -> Any:
     u, e, a = market.underlyings, market.expiries, market.assets
     vols = []
     if rows and any(not np.isnan(book.vol[i]) for i in rows):
-        vols = [0 if book.kind[i] == PERP else wad(book.vol[i]) for i in rows]
+        vols = [0 if book.kind[i] == PERP else round(float(book.vol[i]) * WAD) for i in rows]
     underlyings = [
         (
             int(u.id[i]),
@@ -132,3 +133,108 @@ def chain_market(market: Market, book: Book, rows: list[int]) -> Any:
         for i in range(a.id.size)
     ]
     return (int(market.time), 7, wad(market.stable), underlyings, expiries, assets, vols)
+
+
+T0 = 1_583_884_800
+HOUR = 3_600
+
+
+def random_case(
+    rng: random.Random,
+    options: int = 8,
+    underlyings: int = 1,
+    expiries: int = 2,
+    *,
+    doubt: bool = True,
+) -> tuple[Book, Market]:
+    """One account and its market, at random: settlement windows, doubtful prices, wings and all."""
+    ids = sorted(rng.sample(range(8), underlyings))
+    spot = {u: round(10 ** rng.uniform(0, 5), 4) for u in ids}
+
+    def confidence() -> float:
+        return rng.choice([1.0, 1.0, 1.0, 0.9, 0.3]) if doubt else 1.0
+
+    times = sorted(
+        {
+            (u, T0 + rng.choice([60, HOUR, 7 * HOUR, HOUR * rng.randrange(24, 24 * 400)]))
+            for u in ids
+            for _ in range(expiries)
+        }
+    )
+    forward = [round(spot[u] * rng.uniform(0.97, 1.05), 6) for u, _ in times]
+    # Within half an hour of expiry a part of the forward is fixed.
+    fixed = [
+        round(f * rng.uniform(0.1, 0.9), 6) if t - T0 < 1800 else 0.0
+        for f, (_, t) in zip(forward, times, strict=True)
+    ]
+    own_vols = rng.random() < 0.3
+    market = Market.of(
+        T0,
+        Underlyings(
+            ids,
+            list(spot.values()),
+            spot_confidence=[confidence() for _ in ids],
+            mark=[round(s * rng.uniform(0.99, 1.01), 6) for s in spot.values()],
+            mark_confidence=[confidence() for _ in ids],
+        ),
+        Expiries(
+            [u for u, _ in times],
+            [t for _, t in times],
+            [round(f - x, 6) for f, x in zip(forward, fixed, strict=True)],
+            fixed,
+            rate=[round(rng.uniform(-0.05, 0.2), 6) for _ in times],
+            confidence=[confidence() for _ in times],
+            a=round(rng.uniform(0, 0.02), 6),
+            b=round(rng.uniform(0.01, 0.2), 6),
+            rho=round(rng.uniform(-0.7, 0.7), 6),
+            m=round(rng.uniform(-0.2, 0.2), 6),
+            sigma=round(rng.uniform(0.05, 0.5), 6),
+            tau=rng.randrange(HOUR, HOUR * 24 * 60),
+        ),
+        Assets(
+            [0, 1, 2],
+            [spot[ids[0]], round(spot[ids[-1]] * 1.1, 4), 1.0],
+            [ids[0], ids[-1], -1],
+            confidence=[confidence() for _ in range(3)],
+        ),
+        stable=round(rng.choice([1.0, 1.0, rng.uniform(0.9, 1.02)]), 4),
+    )
+    rows: dict[tuple[int, int, int, float], float] = {}
+    for _ in range(options):
+        u, t = rng.choice(times)
+        strike = round(
+            spot[u] * rng.choice([1.0, rng.uniform(0.7, 1.4), 10 ** rng.uniform(-1, 1)]), 2
+        )
+        size = round(rng.choice([-1, 1]) * 10 ** rng.uniform(-3, 3), 6)
+        rows[u, t, rng.choice([CALL, PUT]), max(strike, 0.01)] = size
+    for u in ids:
+        if rng.random() < 0.5:
+            rows[u, 0, PERP, 0.0] = round(rng.uniform(-50, 50), 6)
+    scale = sum(abs(size) * spot[key[0]] for key, size in rows.items()) + 100
+    book = Book.of(
+        cash=round(rng.uniform(-0.2, 0.5) * scale, 6),
+        unsettled=round(rng.uniform(-0.01, 0.01) * scale, 6),
+        assets=[0, 1, 2],
+        holdings=[[round(rng.choice([0.0, rng.uniform(0, 5)]), 6) for _ in range(3)]],
+        underlying=[key[0] for key in rows],
+        expiry=[key[1] for key in rows],
+        kind=[key[2] for key in rows],
+        strike=[key[3] for key in rows],
+        size=list(rows.values()),
+        vol=[
+            round(rng.uniform(0.1, 2.0), 6) if own_vols and key[2] != PERP else np.nan
+            for key in rows
+        ],
+    )
+    return book, market
+
+
+def long_only(book: Book) -> Book:
+    """The same book without shorts, perps and debt."""
+    kept = book.positions(book.is_option)
+    return replace(
+        kept,
+        size=np.abs(kept.size),
+        cash=np.abs(kept.cash),
+        unsettled=np.zeros_like(kept.unsettled),
+    )
