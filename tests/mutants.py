@@ -580,9 +580,17 @@ MUTANTS = (
     ),
     Mutant(
         "modules/cash_ledger.vy",
-        "interest is rounded down",
+        "the borrow index is rounded down",
         "return index + self._ceil_div(index * rate * elapsed, WAD * YEAR)",
         "return index + index * rate * elapsed // (WAD * YEAR)",
+        CASH,
+        "it has 27 digits: below a billion dollars that is less than a wei of debt",
+    ),
+    Mutant(
+        "modules/cash_ledger.vy",
+        "interest is rounded down",
+        "self._ceil_div(convert(-stored, uint256) * index_now, index_then), int256",
+        "convert(-stored, uint256) * index_now // index_then, int256",
         CASH,
     ),
     Mutant(
