@@ -42,7 +42,6 @@ exports: (
 )
 
 
-WAD: constant(uint256) = 10**18
 UNIT: constant(int256) = 10**9              # WAD per unit of size
 QUOTE: constant(uint256) = 0
 FUND: constant(uint256) = 0
@@ -188,7 +187,8 @@ def sweep_fees():
     """
     @notice Pass the fees collected to the fund.
     """
-    log IClearingHouse.FeesSwept(amount=cash_ledger._sweep_fees())
+    amount: uint256 = cash_ledger._sweep_fees()
+    log IClearingHouse.FeesSwept(amount=amount)
 
 
 # ---------------------------------------------------------------------------------------------

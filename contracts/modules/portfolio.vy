@@ -8,14 +8,13 @@
      behind them is left over and not read. Sizes, marks, funding indices and settlement prices are
      multiples of 1e-9, so that size times price is exact and settlements cancel between accounts.
 @custom:security Option settlement prices are read from the oracle once per expiry and kept, so that
-                 both sides of a series settle at the same price whatever the oracle says later.
+                 both sides of a series settle at the same price whatever the oracle says later. A
+                 replaced oracle that knows no price settles nothing.
 @custom:kill Nothing here can be stopped.
 """
 from interfaces import IClearingHouse
 from interfaces import IOracle
-from interfaces import IRegistry
 from interfaces import IRiskEngine
-from interfaces import IVenue
 from modules import cash_ledger
 from modules import position
 
@@ -30,8 +29,7 @@ MAX_ASSETS: constant(uint256) = 8
 STRIKE_FIELD: constant(uint256) = (2**88 - 1) << 8
 EXPIRY_KEY: constant(uint256) = 2**40 - 1
 
-# Of the head of an account: what each field is shifted by.
-COUNT: constant(uint256) = 0                # positions, 8 bits
+# Of the head of an account: what each field is shifted by. The lowest 8 bits count positions.
 ASSETS: constant(uint256) = 8               # bitmask of collateral held, 8 bits
 PHASE: constant(uint256) = 16               # of liquidation, 8 bits
 SCHEME: constant(uint256) = 32              # 16 bits
@@ -349,11 +347,12 @@ def _settlement_price(word: uint256, oracle: IOracle) -> uint256:
     @notice Price (units) at which an expired option settles: kept from its first use on.
     """
     price: uint256 = self._settlement_prices[word >> 96 & EXPIRY_KEY]
-    if price > 0:
-        return price
-    return staticcall oracle.settlement_price(
-        position._underlying(word), position._expiry(word)
-    ) // PRICE_UNIT
+    if price == 0:
+        price = staticcall oracle.settlement_price(
+            position._underlying(word), position._expiry(word)
+        ) // PRICE_UNIT
+        assert price > 0, "portfolio: no settlement price"
+    return price
 
 
 @internal

@@ -724,6 +724,14 @@ def test_expired_options_are_worth_their_payoff(
         harbour.trade(buyer, seller, harbour.call(3000), WAD, 100 * WAD)
 
 
+def replace_oracle(harbour: Harbour) -> None:
+    """Put an oracle in place that knows nothing."""
+    replacement: Contract = harbour.evm.deploy("Oracle.vy", harbour.registry.owner(), 3)
+    names = ("clearing_house", "gate", "oracle", "liquidator", "backstop")
+    contracts = {name: getattr(harbour.registry, name)() for name in names}
+    harbour.registry.set_contracts({**contracts, "oracle": replacement.address})
+
+
 def test_a_series_settles_once_whatever_the_oracle_says_later(
     harbour: Harbour, traders: tuple[int, int]
 ) -> None:
@@ -733,34 +741,25 @@ def test_a_series_settles_once_whatever_the_oracle_says_later(
     harbour.push(3400)
     harbour.evm.time = harbour.expiry
     harbour.house.settle(buyer)
-    replacement: Contract = harbour.evm.deploy("Oracle.vy", harbour.registry.owner(), 3)
-    harbour.registry.set_contracts(
-        (
-            harbour.house.address,
-            harbour.gate.address,
-            replacement.address,
-            harbour.liquidator.address,
-            harbour.backstop.address,
-        )
-    )
+    replace_oracle(harbour)
     harbour.house.settle(seller)
     assert harbour.house.ledger().option_settlement == 0
+
+
+def test_a_series_without_a_price_waits(harbour: Harbour, traders: tuple[int, int]) -> None:
+    buyer, seller = traders
+    harbour.trade(buyer, seller, harbour.put(3000), WAD, 0)
+    harbour.evm.time = harbour.expiry
+    replace_oracle(harbour)
+    with pytest.raises(Reverted, match="portfolio: no settlement price"):
+        harbour.house.settle(buyer)
 
 
 def test_without_a_mark_nothing_accrues(harbour: Harbour, traders: tuple[int, int]) -> None:
     """A replaced oracle that knows nothing yet must not settle perpetuals at 0."""
     buyer, seller = traders
     harbour.trade(buyer, seller, harbour.perp, WAD, 3000 * WAD)
-    replacement: Contract = harbour.evm.deploy("Oracle.vy", harbour.registry.owner(), 3)
-    harbour.registry.set_contracts(
-        (
-            harbour.house.address,
-            harbour.gate.address,
-            replacement.address,
-            harbour.liquidator.address,
-            harbour.backstop.address,
-        )
-    )
+    replace_oracle(harbour)
     harbour.house.settle(buyer)
     assert harbour.house.cash(buyer) == 100_000 * WAD
     with pytest.raises(Reverted, match="portfolio: perpetual has no mark"):
