@@ -56,6 +56,7 @@ def risks(accounts: DynArray[uint256, 32]) -> DynArray[ILens.Risk, 32]:
         risk.account = account
         if account < count:
             risk.phase = staticcall IClearingHouse(house).phase(account)
+            risk.cash = staticcall IClearingHouse(house).cash(account)
             risk.engine, risk.rulebook = staticcall IClearingHouse(house).scheme_of(account)
             risk = self._assessed(risk, house, oracle)
         found.append(risk)

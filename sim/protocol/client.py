@@ -171,7 +171,6 @@ class Protocol:
         risks = _Risks([int(u) for u in market.underlyings.id])
         for _ in range(0, len(accounts), _ACCOUNTS_IN_CALL):
             risks.read(next(outputs))
-        cash = [int.from_bytes(next(outputs), "big", signed=True) for _ in accounts]
         balances = [int.from_bytes(next(outputs), "big") for _ in self._tokens]
         stocks = [self.decode("clearing_house", "stock", next(outputs)) for _ in self.assets]
         units = [asset.unit for asset in self.decode("registry", "assets", next(outputs))]
@@ -183,7 +182,7 @@ class Protocol:
             equity=tuple(risks.equity),
             initial=tuple(risks.initial),
             maintenance=tuple(risks.maintenance),
-            cash=tuple(cash),
+            cash=tuple(risks.cash),
             greeks=np.array(risks.greeks).reshape(len(accounts), -1, 4) / 1e18,
             book=risks.book([int(a) for a in market.assets.id]),
             market=market,
@@ -209,7 +208,6 @@ class Protocol:
                 self.encode("lens", "risks", list(accounts[start : start + _ACCOUNTS_IN_CALL]))
                 for start in range(0, len(accounts), _ACCOUNTS_IN_CALL)
             ]
-            calls += [self.encode("clearing_house", "cash", account) for account in accounts]
             calls += [self.encode(name, "balanceOf", house) for name in self._tokens]
             calls += [self.encode("clearing_house", "stock", asset) for asset in self.assets]
             self._asked = (accounts, [*calls, self.encode("registry", "assets")])
@@ -262,12 +260,13 @@ class _Risks:
         self.accounts: list[int] = []
         self.usable: list[int] = []
         self.phase: list[int] = []
+        self.cash: list[int] = []
         self.equity: list[int] = []
         self.initial: list[int] = []
         self.maintenance: list[int] = []
         self.greeks: list[list[float]] = []
         self.words: dict[int, bytes] = {}
-        self._cash: list[float] = []
+        self._settled: list[float] = []
         self._unsettled: list[float] = []
         self._holdings: list[list[tuple[int, int]]] = []
         self._owner: list[int] = []
@@ -284,10 +283,11 @@ class _Risks:
             self.accounts.append(account)
             self.usable.append(word(at + 32))
             self.phase.append(word(at + 64))
-            self.equity.append(word(at + 160, signed=True))
-            self.initial.append(word(at + 192))
-            self.maintenance.append(word(at + 224))
-            greeks = at + word(at + 256)
+            self.cash.append(word(at + 96, signed=True))
+            self.equity.append(word(at + 192, signed=True))
+            self.initial.append(word(at + 224))
+            self.maintenance.append(word(at + 256))
+            greeks = at + word(at + 288)
             row = [0.0] * (4 * len(self._column))
             for number in range(word(greeks)):
                 base = greeks + 32 + 32 * _GREEK_WORDS * number
@@ -295,8 +295,8 @@ class _Risks:
                 for greek in range(4):
                     row[column + greek] = float(word(base + 32 + 32 * greek, signed=True))
             self.greeks.append(row)
-            book = at + word(at + 288)
-            self._cash.append(word(book, signed=True) / 10**18)
+            book = at + word(at + 320)
+            self._settled.append(word(book, signed=True) / 10**18)
             self._unsettled.append(word(book + 32, signed=True) / 10**18)
             holdings = book + word(book + 64)
             self._holdings.append(
@@ -324,7 +324,7 @@ class _Risks:
         decoded = words.decode_positions(words.limbs(packed))
         return Book.of(
             np.array(self.accounts, dtype=np.int64),
-            cash=np.array(self._cash),
+            cash=np.array(self._settled),
             unsettled=np.array(self._unsettled),
             assets=np.array(assets, dtype=np.int64),
             holdings=holdings,

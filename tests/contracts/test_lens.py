@@ -61,7 +61,7 @@ def test_cash_alone_needs_no_market(harbour: Harbour) -> None:
     saver = harbour.open("saver", 10)
     harbour.evm.time += 30 * DAY
     (risk,) = harbour.lens.risks([saver])
-    assert (risk.usable, risk.equity) == (ALL, 10 * WAD)
+    assert (risk.usable, risk.equity, risk.cash) == (ALL, 10 * WAD, 10 * WAD)
     assert harbour.gate.margins(saver) == (10 * WAD, 0, 0, ALL)
 
 
@@ -121,6 +121,7 @@ def test_risks_after_expiry(harbour: Harbour, traders: tuple[int, int]) -> None:
         assert risk.equity == harbour.equity(account)
         before = risk.book.unsettled
         assert before != 0
+        assert risk.cash == harbour.house.cash(account)
 
 
 def test_assess_has_every_figure(harbour: Harbour, traders: tuple[int, int]) -> None:
