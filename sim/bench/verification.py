@@ -27,6 +27,7 @@ from sim.bench import Figure, Report
 SCENARIO = Path(__file__).with_suffix(".yaml")
 GOAL = 600.0  # seconds for a million checks on two cores
 _COUNTS = (4, 3, 5, 4, 2, 6, 3, 4, 1, 8)  # positions of a pair of accounts; their mean is 4
+_OPENING = 10  # steps over which the accounts take up their positions
 _TURN = 100  # steps from one trade of an account to its next
 _HUNDRED = 100
 
@@ -48,7 +49,7 @@ def run(
     from sim import engine
 
     if quick:
-        accounts, steps = 20, 5
+        accounts, steps = 20, 15
     watch = _Watch()
     with tempfile.TemporaryDirectory(prefix="plimsoll-") as folder:
         done = engine.run(
@@ -183,6 +184,8 @@ class Holder(Agent[HolderParams]):
             return deposits(view, tip)
         account = view.account
         if account.id % 2 == 0:
+            return ()
+        if view.step <= account.id // 2 % _OPENING:
             return ()
         if not self._plan:
             self._plan = self._planned(account.id, view.board, rng)

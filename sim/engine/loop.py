@@ -123,20 +123,26 @@ class Loop:
         world = self.world
         board = Board(self.paths.at(0), tuple(self.instruments))
         limit, world.backend.gas_limit = world.backend.gas_limit, SET_UP_GAS
-        start = int(self.paths.times[0])
+        deployment, endowments = world.deployment(), world.endowments(board, self.fund)
+        accounts = sum(agent.accounts for agent in world.agents.values())
+        sizes = (len(deployment), len(endowments), accounts)
+        time = int(self.paths.times[0]) - sum(-(-size // SET_UP_BLOCK) for size in sizes)
         stages: list[Callable[[], list[Action]]] = [
-            world.deployment,
-            lambda: world.endowments(board, self.fund),
+            lambda: deployment,
+            lambda: endowments,
             world.grants,
         ]
         for number, stage in enumerate(stages):
             self.progress("setting up", number, len(stages), "")
             actions = stage()
-            block, events = self._mine(SET_UP, actions, start - len(stages) + number)
-            for action, receipt in zip(actions, block.receipts, strict=True):
-                if not receipt.succeeded:
-                    raise SetUpFailed(action, receipt)
-            world.learn(actions, events)
+            for first in range(0, len(actions), SET_UP_BLOCK):
+                part = actions[first : first + SET_UP_BLOCK]
+                block, events = self._mine(SET_UP, part, time)
+                for action, receipt in zip(part, block.receipts, strict=True):
+                    if not receipt.succeeded:
+                        raise SetUpFailed(action, receipt)
+                world.learn(part, events)
+                time += 1
         world.backend.gas_limit = limit
 
     def _views(
@@ -233,6 +239,8 @@ class Loop:
 
 SET_UP_GAS = 10**10
 """Gas limit of the blocks in which the protocol is set up."""
+SET_UP_BLOCK = 500
+"""Most transactions of such a block: what Anvil needs for receipts grows with their square."""
 
 
 class SetUpFailed(Exception):

@@ -8,9 +8,9 @@ from sim.errors import InputError
 
 
 def test_every_account_is_verified_at_every_step():
-    report = verification.run(accounts=20, steps=5, backend="revm")
+    report = verification.run(accounts=20, steps=14, backend="revm")
     found = {figure.what.strip(): figure.value for figure in report.figures}
-    assert found["accounts verified"] == (20 + 1) * 5  # and the insurance fund
+    assert found["accounts verified"] == (20 + 1) * 14  # and the insurance fund
     assert found["positions of an account, mean"] == 4
     assert found["positions of an account, most"] == 8
     assert found["checks of blocks that were broken"] == 0
