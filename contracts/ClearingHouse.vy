@@ -245,7 +245,6 @@ def move(
     """
     assert staticcall cash_ledger.REGISTRY.check_workout(msg.sender)
     assert source != target, "clearing: same account"
-    assert accounts._exists(target), "clearing: no such account"
     oracle: IOracle = self._oracle()
     self._shift(source, positions, -1, -amount, oracle)
     self._shift(target, positions, 1, amount, oracle)

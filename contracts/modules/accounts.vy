@@ -57,12 +57,6 @@ def _open(owner: address) -> uint256:
 
 @internal
 @view
-def _exists(account: uint256) -> bool:
-    return account < self.account_count
-
-
-@internal
-@view
 def _may(account: uint256, actor: address, role: IClearingHouse.Role) -> bool:
     return self.roles[account][actor] & role == role or self.owner_of[account] == actor
 

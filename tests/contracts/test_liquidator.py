@@ -7,9 +7,10 @@ from typing import Any, Iterator
 
 import pytest
 
-from tests.contracts.feeds import HOUR, WAD
+from tests.contracts.feeds import ETH, FORWARD, HOUR, MARK, RATE, SPOT, STABLE, WAD
 from tests.contracts.harbour import LIQUIDATION, TRADE, USD, WETH, Harbour
-from tests.evm import Reverted
+from tests.evm import Contract, Reverted
+from tests.evm import _reason as revert_text
 
 SOLVENT, INSOLVENT = 1, 2
 FUND = 0
@@ -673,13 +674,82 @@ def test_the_rule_cannot_be_starved_of_gas(harbour: Harbour, book: tuple[int, in
     harbour.flag(account)
     assert harbour.liquidator.quote(account).max_fraction == WAD // 2
     data = harbour.liquidator.abi.function("quote", 1).encode(account)
-    vm, answers = harbour.evm._vm, set()
+    vm, answers, refused = harbour.evm._vm, set(), set()
     for gas in range(100_000, 2_000_000, 50_000):
         try:
             output = vm.message_call(
                 harbour.matcher, harbour.liquidator.address, data, is_static=True, gas=gas
             )
-        except RuntimeError:
+        except RuntimeError as error:
+            refused.add(revert_text(error))
             continue
         answers.add(harbour.liquidator.abi.function("quote", 1).decode(output).max_fraction)
     assert answers == {WAD // 2}
+    assert "liquidator: not enough gas" in refused
+
+
+def test_a_bidder_with_a_stale_market_waits(harbour: Harbour, flagged: tuple[int, int]) -> None:
+    account, keeper = flagged
+    harbour.deposit(keeper, WAD, WETH)
+    seconds = 7 * HOUR
+    harbour.evm.time += seconds
+    desk = harbour.desk
+    spot = harbour.prices["spot"]
+    desk.push(STABLE, WAD)
+    desk.push(SPOT, spot)
+    desk.push(MARK, spot)
+    desk.push(FORWARD, spot, ETH, harbour.expiry)
+    desk.push(RATE, 0, ETH, harbour.expiry)
+    desk.shape(ETH, harbour.expiry)
+    with pytest.raises(Reverted, match="liquidator: bidder's market is stale"):
+        harbour.bid(account, keeper)
+    harbour.push()
+    harbour.bid(account, keeper)
+
+
+# An engine that is no margin engine
+
+
+@pytest.fixture
+def perverse(harbour: Harbour) -> tuple[Contract, int, int]:
+    """An engine that answers what it is told, an account flagged under it, and a bidder."""
+    engine = harbour.evm.deploy("testing/MockEngine.vy")
+    harbour.registry.set_scheme(7, engine.address, 0)
+    account, keeper = harbour.open("alice", dollars=1000), harbour.open("keeper", dollars=10**6)
+    harbour.trade(account, keeper, harbour.perp, 10**11, 3000 * WAD)
+    harbour.house.switch_scheme(account, 7, sender=harbour.owner(account))
+    engine.tell(100, 100 * WAD, 200 * WAD)
+    harbour.flag(account)
+    return engine, account, keeper
+
+
+def test_a_bid_that_would_lower_health_is_refused(
+    harbour: Harbour, perverse: tuple[Contract, int, int]
+) -> None:
+    engine, account, keeper = perverse
+    engine.tell(90, 95 * WAD, 201 * WAD)
+    engine.tell(80, 95 * WAD, 195 * WAD)
+    with pytest.raises(Reverted, match="liquidator: health falls"):
+        harbour.bid(account, keeper, WAD // 10)
+    harbour.bid(account, keeper, WAD // 5)
+    (event,) = logged(harbour, "Bid")
+    assert event["price"] == max(5 * WAD * 98 // 100, 0)
+
+
+def test_a_bid_that_moves_no_value_is_refused(
+    harbour: Harbour, perverse: tuple[Contract, int, int]
+) -> None:
+    engine, account, keeper = perverse
+    for equity in (100 * WAD, 101 * WAD):
+        engine.tell(90, equity, 180 * WAD)
+        with pytest.raises(Reverted, match="liquidator: nothing moved"):
+            harbour.bid(account, keeper, WAD // 10)
+
+
+def test_a_bid_never_leaves_less_than_nothing(
+    harbour: Harbour, perverse: tuple[Contract, int, int]
+) -> None:
+    engine, account, keeper = perverse
+    engine.tell(90, -(10**4) * WAD, 0)
+    with pytest.raises(Reverted, match="liquidator: account would be insolvent"):
+        harbour.bid(account, keeper, WAD // 10)
