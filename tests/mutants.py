@@ -631,8 +631,8 @@ MUTANTS = (
     Mutant(
         "modules/workout.vy",
         "reserved cash is sold too",
-        "(book.cash - convert(reserved, int256)) * convert",
-        "book.cash * convert",
+        " - convert(reserved, int256)",
+        "",
         LIQUIDATOR,
     ),
     Mutant(
@@ -721,7 +721,7 @@ MUTANTS = (
         "an insolvent bid pays for all of the account",
         "    return convert(payout, uint256) * taken // WAD",
         "    return convert(payout, uint256)",
-        LIQUIDATOR,
+        INCIDENTS,
     ),
     Mutant(
         "Backstop.vy",

@@ -380,6 +380,21 @@ def test_derive_insolvency_between_flag_and_bid(harbour: Harbour) -> None:
     harbour.check_conservation()
 
 
+def test_derive_a_part_of_an_insolvent_account_is_paid_in_part(harbour: Harbour) -> None:
+    """A tenth of the account brings a tenth of the payout, whatever the rest may bring later."""
+    fund(harbour, 10_000)
+    short, _ = short_squeeze(harbour, 5600)
+    bidder = harbour.open("bidder", 50_000)
+    harbour.flag(short)
+    harbour.wait(PARAMETERS["insolvent_duration"] // 2)
+    whole = harbour.liquidator.quote(short).price
+    assert whole < -200 * WAD
+    fraction, paid = harbour.bid(short, bidder, WAD // 10)
+    assert fraction == WAD // 10
+    assert abs(paid - whole // 10) <= 1
+    harbour.check_conservation()
+
+
 def test_derive_the_owner_can_cure(harbour: Harbour) -> None:
     short, _ = short_squeeze(harbour, 5000)
     harbour.flag(short)
