@@ -72,16 +72,14 @@ def revalue(
     @return For each underlying of the market, losses and amounts.
     """
     loaded: scenario_rules.Rules = self._rules(rules)
-    grids: scenario_rules.Grids = self._grids(rules)
-    shocks: DynArray[uint256, 43] = grids.shocks
-    if grid == IScenarioKernel.Grid.BOUND:
-        shocks = grids.bounds
+    every: DynArray[uint256, 43] = self._grid(rules, grid == IScenarioKernel.Grid.BOUND)
+    shocks: DynArray[uint256, 43] = every
     outcomes: DynArray[IScenarioKernel.Outcome, 8] = []
     p: uint256 = 0
     e: uint256 = 0
     for i: uint256 in range(len(market.underlyings), bound=8):
         if grid == IScenarioKernel.Grid.NAMED:
-            shocks = self._named(grids.shocks, named[i], loaded.scenarios)
+            shocks = self._named(every, named[i], loaded.scenarios)
         result: Result = self._underlying(
             positions,
             p,
@@ -119,7 +117,7 @@ def detail(
     @return The figures, in the order of the market.
     """
     loaded: scenario_rules.Rules = self._rules(rules)
-    shocks: DynArray[uint256, 43] = self._grids(rules).shocks
+    shocks: DynArray[uint256, 43] = self._grid(rules, False)
     d: IScenarioKernel.Detail = empty(IScenarioKernel.Detail)
     p: uint256 = 0
     e: uint256 = 0
@@ -166,10 +164,10 @@ def _rules(place: address) -> scenario_rules.Rules:
 
 @internal
 @view
-def _grids(place: address) -> scenario_rules.Grids:
+def _grid(place: address, bound: bool) -> DynArray[uint256, 43]:
+    start: uint256 = scenario_rules.BOUND_START if bound else scenario_rules.FULL_START
     return abi_decode(
-        slice(place.code, scenario_rules.GRIDS_START, scenario_rules.GRIDS_BYTES),
-        scenario_rules.Grids,
+        slice(place.code, start, scenario_rules.GRID_BYTES), DynArray[uint256, 43]
     )
 
 
@@ -258,6 +256,7 @@ def _underlying(
         )
         e += 1
         series: kernel.Series = self._series(expiry, rules.vol, rules.discount)
+        slice_at: svi.Slice = svi._unpack(expiry.surface)
 
         # Options of the expiry; those of one strike (and vol) are folded into one by parity.
         options: DynArray[kernel.Option, 64] = []
@@ -275,7 +274,7 @@ def _underlying(
                 x: int256 = fixed_point._ln_ratio(expiry.forward, strike * NANO)
                 last = kernel.Option(size=0, strike=strike * NANO, x=x >> 32, v=0)
                 if len(vols) == 0:
-                    last.v = svi._deviation(expiry.surface, -x, expiry.seconds) >> 32
+                    last.v = svi._deviation(slice_at, -x, expiry.seconds) >> 32
             if len(vols) > 0:
                 v: uint256 = vols[p] * (expiry.root >> 32) // WAD
                 if last.size != 0 and last.v != v:
@@ -288,11 +287,12 @@ def _underlying(
             last.size += q
             if q < 0:
                 o.long_only = False
-            if position._kind(word) == position.PUT:
+            kind: uint256 = position._kind(word)
+            if kind == position.PUT:
                 series.puts += q
                 series.puts_strike += q * convert(strike * NANO, int256)
             else:
-                assert position._kind(word) == position.CALL, "kernel: kind"
+                assert kind == position.CALL, "kernel: kind"
             p += 1
             after: uint256 = positions[p] if p < count else 0
             if (after ^ word) & STRIKE_MASK != 0:
@@ -302,10 +302,6 @@ def _underlying(
                 net = 0
             if pricing._key(after) != key:
                 break
-        for option: kernel.Option in options:
-            gross: uint256 = convert(abs(option.size), uint256)
-            series.gross += gross
-            series.gross_strike += gross * option.strike
         if rules.concentrated:
             delta += kernel._delta(options, series)
 
@@ -370,8 +366,6 @@ def _series(
         fixed=expiry.fixed,
         puts=0,
         puts_strike=0,
-        gross=0,
-        gross_strike=0,
         scale_up=2 ** 64 + vol.range_up * stretch // WAD,
         scale_down=2 ** 64 - fall if fall < 2 ** 64 else 0,
         floor_up=vol.floor_up * root // WAD,

@@ -32,14 +32,14 @@ def compile(rules: IScenarioEngine.Rulebook) -> Bytes[16384]:
     """
     @notice The rulebook in the form that kernel and engine read, its parameters checked.
     @param rules The rulebook.
-    @return Charges and factors, correlation matrices, rules of the kernel, shocks.
+    @return Charges and factors, correlation matrices, rules of the kernel, the two grids.
     """
     return concat(
         abi_encode(charges._compile(rules.charges, rules.factors)),
         abi_encode(self._matrices(rules.correlation)),
         abi_encode(self._compile(rules)),
-        abi_encode(self._grids(rules)),
-        abi_encode(empty(uint256[86])),     # fills up what the two arrays of shocks may be short of
+        self._filled(self._full_grid(rules)),
+        self._filled(self._bound_grid(rules)),
     )
 
 
@@ -97,16 +97,14 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
 
 @internal
 @pure
-def _grids(rules: IScenarioEngine.Rulebook) -> scenario_rules.Grids:
+def _full_grid(rules: IScenarioEngine.Rulebook) -> DynArray[uint256, 43]:
     """
-    @notice The shocks of the rulebook.
+    @notice The unshocked market first, then the basis, then the scenarios by direction of vol, so
+            that the kernel prepares the options once a direction. A scenario without a change of
+            vol may be one of the first three.
     """
     count: uint256 = len(rules.scenarios)
-    r: scenario_rules.Grids = empty(scenario_rules.Grids)
-    # The unshocked market first, then the basis, then the scenarios by direction of vol, so that the
-    # kernel prepares the options once a direction. A scenario without a change of vol may be one of
-    # the first three.
-    r.shocks = [
+    shocks: DynArray[uint256, 43] = [
         self._shock(WAD, kernel.UNCHANGED, WAD),
         self._shock(rules.basis.up, kernel.UNCHANGED, WAD) | kernel.BASIS,
         self._shock(rules.basis.down, kernel.UNCHANGED, WAD) | kernel.BASIS,
@@ -119,7 +117,7 @@ def _grids(rules: IScenarioEngine.Rulebook) -> scenario_rules.Grids:
             mine: uint256 = kernel.SCENARIO | i << kernel.NUMBER_SHIFT
             shared: bool = False
             for k: uint256 in range(3):
-                first: uint256 = r.shocks[k]
+                first: uint256 = shocks[k]
                 if (
                     vol == 0
                     and s.weight == WAD
@@ -127,14 +125,22 @@ def _grids(rules: IScenarioEngine.Rulebook) -> scenario_rules.Grids:
                     and first & kernel.SCENARIO == 0
                     and first & kernel.LOW_64 == s.spot
                 ):
-                    r.shocks[k] = first | mine
+                    shocks[k] = first | mine
                     shared = True
             if not shared:
-                r.shocks.append(self._shock(s.spot, 1 << vol, s.weight) | mine)
+                shocks.append(self._shock(s.spot, 1 << vol, s.weight) | mine)
+    return shocks
 
-    # For the bound, one shock a spot with the directions of all its scenarios and their largest
-    # weight; the basis is bounded by the scenarios at its spots, if their vols include today's.
-    r.bounds = [self._shock(WAD, kernel.UNCHANGED, WAD)]
+
+@internal
+@pure
+def _bound_grid(rules: IScenarioEngine.Rulebook) -> DynArray[uint256, 43]:
+    """
+    @notice One shock a spot with the directions of all its scenarios and their largest weight; the
+            basis is bounded by the scenarios at its spots, if their vols include today's.
+    """
+    count: uint256 = len(rules.scenarios)
+    shocks: DynArray[uint256, 43] = [self._shock(WAD, kernel.UNCHANGED, WAD)]
     for mask: uint256 in range(1, 8):
         for i: uint256 in range(count, bound=40):
             spot: uint256 = rules.scenarios[i].spot
@@ -151,14 +157,29 @@ def _grids(rules: IScenarioEngine.Rulebook) -> scenario_rules.Grids:
                 shock: uint256 = self._shock(spot, mask, weight) | kernel.SCENARIO
                 if mask & kernel.UNCHANGED != 0 and (spot == rules.basis.up or spot == rules.basis.down):
                     shock = shock | kernel.BASIS
-                r.bounds.append(shock)
+                shocks.append(shock)
     for spot: uint256 in [rules.basis.up, rules.basis.down]:
         covered: bool = False
-        for shock: uint256 in r.bounds:
+        for shock: uint256 in shocks:
             covered = covered or (shock & kernel.BASIS != 0 and shock & kernel.LOW_64 == spot)
         if not covered:
-            r.bounds.append(self._shock(spot, kernel.UNCHANGED, WAD) | kernel.BASIS)
-    return r
+            shocks.append(self._shock(spot, kernel.UNCHANGED, WAD) | kernel.BASIS)
+    return shocks
+
+
+@internal
+@pure
+def _filled(shocks: DynArray[uint256, 43]) -> Bytes[scenario_rules.GRID_BYTES]:
+    """
+    @notice An encoded grid, filled up with zeros to a known size.
+    """
+    filler: DynArray[uint256, 43] = []
+    for _: uint256 in range(43):
+        if len(filler) + len(shocks) < 43:
+            filler.append(0)
+    return slice(
+        concat(abi_encode(shocks), abi_encode(filler)), 0, scenario_rules.GRID_BYTES
+    )
 
 
 @internal

@@ -150,12 +150,18 @@ def _require(figures: Figures, amounts: uint256[AMOUNTS], rules: Rules, stable: 
     @notice Charges and requirements, from risk, equity, amounts and the charges that are there.
     """
     f: Figures = figures
-    for k: uint256 in range(3 * AMOUNTS):
-        f.charges[k] = self._up(amounts[k // 3], rules.ratios[k])
-    for k: uint256 in range(5):
-        f.inside += f.charges[3 * k]
-        f.outside += f.charges[3 * k + 1]
-        f.only_initial += f.charges[3 * k + 2]
+    for i: uint256 in range(AMOUNTS):
+        if amounts[i] != 0:
+            for k: uint256 in range(3 * i, 3 * i + 3, bound=3):
+                f.charges[k] = self._up(amounts[i], rules.ratios[k])
+    for k: uint256 in range(0, CONFIDENCE):
+        if f.charges[k] != 0:
+            if k % 3 == 0:
+                f.inside += f.charges[k]
+            elif k % 3 == 1:
+                f.outside += f.charges[k]
+            else:
+                f.only_initial += f.charges[k]
     f.only_initial += f.charges[CONFIDENCE]
     f.initial_factor = rules.factors.initial
     if stable < rules.factors.depeg_threshold:

@@ -31,8 +31,6 @@ struct Series:
     fixed: uint256          # the accrued settlement average
     puts: int256            # size of puts, units of 1e-9
     puts_strike: int256     # Σ size·K of puts, units of 1e-27
-    gross: uint256          # Σ |size|, units of 1e-9
-    gross_strike: uint256   # Σ |size|·K, units of 1e-27
     scale_up: uint256       # of v, Q64
     scale_down: uint256
     floor_up: uint256       # of v, Q64
@@ -44,7 +42,7 @@ struct Series:
 
 struct Live:
     size: int256
-    strike: int256
+    cost: int256            # size·K, units of 1e-27
     width: uint256          # distance between the two arguments of N, in pieces, Q40
     slope: uint256          # pieces per unit of log spot, Q64
     base: uint256           # argument of N(d1) at the unshocked spot, in pieces from -8, Q128
@@ -365,6 +363,15 @@ def _revalue(
     table: DynArray[int256, PIECES] = abi_decode(
         slice(TABLE.code, 1, TABLE_BYTES), DynArray[int256, PIECES]
     )
+    gross: uint256 = 0          # Σ |size|
+    gross_cost: uint256 = 0     # Σ |size|·K
+    for o: Option in options:
+        units: uint256 = convert(
+            convert(o.size if o.size > 0 else unsafe_sub(0, o.size), bytes32), uint256
+        )
+        gross = unsafe_add(gross, units)
+        gross_cost = unsafe_add(gross_cost, unsafe_mul(units, o.strike))
+
     updated: DynArray[int256, 43] = []
     live: DynArray[Live, 64] = []
     mask: uint256 = 0
@@ -389,7 +396,7 @@ def _revalue(
                 live.append(
                     Live(
                         size=o.size,
-                        strike=convert(convert(o.strike, bytes32), int256),
+                        cost=unsafe_mul(o.size, convert(convert(o.strike, bytes32), int256)),
                         width=width >> 24,
                         slope=slope,
                         base=unsafe_add(
@@ -412,40 +419,41 @@ def _revalue(
                 convert(fixed_point._ln_ratio(forward, series.forward) >> 32, bytes32), uint256
             )
         f: int256 = convert(convert(forward, bytes32), int256)
-        total: int256 = 0
+        heads: int256 = 0       # Σ size·N(d1)
+        tails: int256 = 0       # Σ size·K·N(d2)
         for o: Live in live:
             y: uint256 = unsafe_add(unsafe_mul(o.slope, move), o.base) >> 88    # of d1
             z: uint256 = unsafe_sub(y, o.width)                                 # of d2
             if (y | z) < LIMIT:
                 w: int256 = table[y >> 40]
                 u: int256 = convert(convert(y & FRACTION, bytes32), int256)
-                n: int256 = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(
-                    (w << 216) >> 216, u), (w << 170) >> 170), u), (w << 120) >> 126), u), (w << 64) >> 80), u), w >> 32) >> 160
+                heads = unsafe_add(heads, unsafe_mul(o.size, unsafe_add(unsafe_mul(unsafe_add(
+                    unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(
+                        unsafe_mul((w << 216) >> 216, u), (w << 170) >> 170
+                    ), u), (w << 120) >> 126), u), (w << 64) >> 80
+                ), u), w >> 32) >> 160))
                 w = table[z >> 40]
                 u = convert(convert(z & FRACTION, bytes32), int256)
-                total = unsafe_add(
-                    total,
-                    unsafe_mul(o.size, unsafe_sub(unsafe_mul(f, n), unsafe_mul(o.strike, unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(
-                        (w << 216) >> 216, u), (w << 170) >> 170), u), (w << 120) >> 126), u), (w << 64) >> 80), u), w >> 32) >> 160))),
-                )
+                tails = unsafe_add(tails, unsafe_mul(o.cost, unsafe_add(unsafe_mul(unsafe_add(
+                    unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(
+                        unsafe_mul((w << 216) >> 216, u), (w << 170) >> 170
+                    ), u), (w << 120) >> 126), u), (w << 64) >> 80
+                ), u), w >> 32) >> 160))
             elif y < 2 ** 166:      # d1 is not below the table: d1 above it, or d2 below it
-                total = unsafe_add(
-                    total,
-                    unsafe_mul(
-                        o.size,
-                        unsafe_sub(
-                            unsafe_mul(f, self._normal(y, table[min(y >> 40, PIECES - 1)])),
-                            unsafe_mul(o.strike, self._normal(z, table[min(z >> 40, PIECES - 1)])),
-                        ),
-                    ),
+                heads = unsafe_add(
+                    heads, unsafe_mul(o.size, self._normal(y, table[min(y >> 40, PIECES - 1)]))
                 )
+                tails = unsafe_add(
+                    tails, unsafe_mul(o.cost, self._normal(z, table[min(z >> 40, PIECES - 1)]))
+                )
+        total: int256 = unsafe_sub(unsafe_mul(f, heads), tails) >> 60
         # Puts by parity, and the error; units of 1e-27.
         error: int256 = convert(
             convert(
                 unsafe_add(
                     unsafe_div(
                         unsafe_mul(
-                            unsafe_add(unsafe_mul(series.gross, forward), series.gross_strike), ERROR
+                            unsafe_add(unsafe_mul(gross, forward), gross_cost), ERROR
                         ),
                         WAD,
                     ),
@@ -456,7 +464,7 @@ def _revalue(
             int256,
         )
         total = unsafe_add(
-            unsafe_sub(total >> 60, unsafe_mul(series.puts, f)),
+            unsafe_sub(total, unsafe_mul(series.puts, f)),
             unsafe_sub(series.puts_strike, error),
         )
         added: int256 = 0
@@ -504,7 +512,11 @@ def _money(amount: int256, factor: int256) -> int256:
 @internal
 @pure
 def _weigh(
-    shocks: DynArray[uint256, 43], profits: DynArray[int256, 43], linear: int256, basis: uint256, count: uint256
+    shocks: DynArray[uint256, 43],
+    profits: DynArray[int256, 43],
+    linear: int256,
+    basis: uint256,
+    count: uint256,
 ) -> (uint256, uint256, uint256, uint256, DynArray[int256, 43]):
     """
     @notice L⁺, L⁻ and the numbers of the scenarios that bind them (`count` where the basis or
@@ -526,9 +538,10 @@ def _weigh(
             profit = unsafe_add(unweighted, unsafe_div(moved, 10 ** 18))
             if moved < 0:
                 profit = unsafe_sub(profit, 1)
-            profit = unsafe_div(unsafe_mul(profit, weight), 10 ** 18)
-            if profit < 0:
-                profit = unsafe_sub(profit, 1)
+            if weight != 10 ** 18:
+                profit = unsafe_div(unsafe_mul(profit, weight), 10 ** 18)
+                if profit < 0:
+                    profit = unsafe_sub(profit, 1)
             if profit < 0:
                 loss: uint256 = convert(unsafe_sub(0, profit), uint256)
                 number: uint256 = (shock >> NUMBER_SHIFT) & 255
@@ -553,8 +566,11 @@ def _normal(y: uint256, w: int256) -> int256:
     if y >= LIMIT:
         return ONE
     u: int256 = convert(convert(y & FRACTION, bytes32), int256)
-    return unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(
-        (w << 216) >> 216, u), (w << 170) >> 170), u), (w << 120) >> 126), u), (w << 64) >> 80), u), w >> 32) >> 160
+    return unsafe_add(unsafe_mul(unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(
+            unsafe_mul((w << 216) >> 216, u), (w << 170) >> 170
+        ), u), (w << 120) >> 126), u), (w << 64) >> 80
+    ), u), w >> 32) >> 160
 
 
 @internal

@@ -94,7 +94,9 @@ def _vol(expiry: Expiry, strike: uint256) -> uint256:
     if expiry.root == 0:
         return 0
     return svi._deviation(
-        expiry.surface, fixed_point._ln_ratio(strike, expiry.forward), expiry.seconds
+        svi._unpack(expiry.surface),
+        fixed_point._ln_ratio(strike, expiry.forward),
+        expiry.seconds,
     ) * WAD // expiry.root
 
 

@@ -23,15 +23,13 @@ struct Rules:
     concentrated: bool          # whether anything is charged for concentration
 
 
-struct Grids:
-    shocks: DynArray[uint256, 43]   # unshocked, basis up and down, scenarios
-    bounds: DynArray[uint256, 43]   # the same with one shock for all vol directions at a spot
-
-
 # Encoded sizes: of a struct with arrays an offset, the head, and the arrays with their lengths.
 MATRICES_START: constant(uint256) = 1 + charges.RULES_BYTES
 MATRICES_BYTES: constant(uint256) = 32 * (1 + 5 + 9 + 65 + 65)
 RULES_START: constant(uint256) = MATRICES_START + MATRICES_BYTES
 RULES_BYTES: constant(uint256) = 32 * 21
-GRIDS_START: constant(uint256) = RULES_START + RULES_BYTES
-GRIDS_BYTES: constant(uint256) = 32 * (1 + 2 + 44 + 44)
+# The shocks of the full grid (unshocked, basis up and down, scenarios), those of the bound (the same
+# with one shock for all vol directions at a spot), each filled up with zeros.
+GRID_BYTES: constant(uint256) = 32 * (1 + 44)
+FULL_START: constant(uint256) = RULES_START + RULES_BYTES
+BOUND_START: constant(uint256) = FULL_START + GRID_BYTES

@@ -9,29 +9,50 @@
 """
 
 
+struct Slice:
+    a: int256           # Q96
+    b: int256           # units of 1e-12
+    rho: int256         # units of 1e-9
+    m: int256           # Q96
+    sigma: int256       # Q96
+    tau: uint256        # seconds
+
+
 NANO: constant(int256) = 10 ** 9
 PICO: constant(int256) = 10 ** 12
 
 
 @internal
 @pure
-def _total_variance(surface: uint256, k: int256) -> uint256:
+def _unpack(surface: uint256) -> Slice:
+    """
+    @notice The parameters of a packed surface.
+    """
+    word: int256 = convert(convert(surface, bytes32), int256)
+    return Slice(
+        a=unsafe_div(((word << 16) >> 208) << 96, PICO),
+        b=(word >> 144) & (2 ** 48 - 1),
+        rho=(word << 112) >> 224,
+        m=unsafe_div(((word << 144) >> 216) << 96, NANO),
+        sigma=unsafe_div(((word >> 32) & (2 ** 40 - 1)) << 96, NANO),
+        tau=surface & (2 ** 32 - 1),
+    )
+
+
+@internal
+@pure
+def _total_variance(s: Slice, k: int256) -> uint256:
     """
     @notice w(k) in Q96, at least 0, at the surface's reference time.
     @dev |k| < 2**103.
     """
-    word: int256 = convert(convert(surface, bytes32), int256)
-    sigma: int256 = unsafe_div(((word >> 32) & (2 ** 40 - 1)) << 96, NANO)
-    m: int256 = unsafe_div(((word << 144) >> 216) << 96, NANO)
-    rho: int256 = (word << 112) >> 224
-    b: int256 = (word >> 144) & (2 ** 48 - 1)
-    a: int256 = unsafe_div(((word << 16) >> 208) << 96, PICO)
-    y: int256 = unsafe_sub(k, m)
+    y: int256 = unsafe_sub(k, s.m)
     root: int256 = convert(
         convert(
             isqrt(
                 convert(
-                    convert(unsafe_add(unsafe_mul(y, y), unsafe_mul(sigma, sigma)), bytes32), uint256
+                    convert(unsafe_add(unsafe_mul(y, y), unsafe_mul(s.sigma, s.sigma)), bytes32),
+                    uint256,
                 )
             ),
             bytes32,
@@ -39,8 +60,10 @@ def _total_variance(surface: uint256, k: int256) -> uint256:
         int256,
     )
     w: int256 = unsafe_add(
-        a,
-        unsafe_div(unsafe_mul(b, unsafe_add(unsafe_div(unsafe_mul(rho, y), NANO), root)), PICO),
+        s.a,
+        unsafe_div(
+            unsafe_mul(s.b, unsafe_add(unsafe_div(unsafe_mul(s.rho, y), NANO), root)), PICO
+        ),
     )
     if w <= 0:
         return 0
@@ -49,10 +72,9 @@ def _total_variance(surface: uint256, k: int256) -> uint256:
 
 @internal
 @pure
-def _deviation(surface: uint256, k: int256, seconds: uint256) -> uint256:
+def _deviation(s: Slice, k: int256, seconds: uint256) -> uint256:
     """
     @notice Standard deviation √(w(k)·seconds/τ) to an expiry, Q96.
+    @dev seconds < 2**40; 0 without a surface.
     """
-    return isqrt(
-        unsafe_div(unsafe_mul(self._total_variance(surface, k), seconds), surface & (2 ** 32 - 1)) << 96
-    )
+    return isqrt(unsafe_div(unsafe_mul(self._total_variance(s, k), seconds), s.tau) << 96)

@@ -38,7 +38,7 @@ def total_variance(surface: uint256, k: int256) -> uint256:
     """
     @notice w(k) in Q96.
     """
-    return svi._total_variance(surface, k)
+    return svi._total_variance(svi._unpack(surface), k)
 
 
 @external
@@ -47,7 +47,7 @@ def deviation(surface: uint256, k: int256, seconds: uint256) -> uint256:
     """
     @notice Standard deviation to an expiry, Q96.
     """
-    return svi._deviation(surface, k, seconds)
+    return svi._deviation(svi._unpack(surface), k, seconds)
 
 
 @external
