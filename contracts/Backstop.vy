@@ -63,14 +63,17 @@ def __init__(registry: address):
 def take_over(account: uint256, equity: int256):
     """
     @notice Move an account to the fund, cover its loss, leave positive equity to its owner. For the
-            liquidator, which has settled it.
+            liquidator.
     """
     self._check_liquidator()
     house: IClearingHouse = self._house()
     kept: uint256 = convert(max(equity, 0), uint256)
     loss: uint256 = convert(max(-equity, 0), uint256)
     covered: uint256 = loss
-    if account != FUND:
+    if account == FUND:
+        # Its own cash would bear a share of a loss that it has not booked.
+        extcall house.settle(FUND)
+    else:
         fees: uint256 = 0
         fund: uint256 = 0
         fees, fund = staticcall house.capacity()

@@ -246,8 +246,12 @@ def move(
     assert staticcall cash_ledger.REGISTRY.check_workout(msg.sender)
     assert source != target, "clearing: same account"
     oracle: IOracle = self._oracle()
-    self._shift(source, positions, -1, -amount, oracle)
-    self._shift(target, positions, 1, amount, oracle)
+    if len(positions) > 0:
+        self._shift(source, positions, -1, -amount, oracle)
+        self._shift(target, positions, 1, amount, oracle)
+    else:
+        cash_ledger._add(source, -amount)
+        cash_ledger._add(target, amount)
     portfolio._bump(source)
     portfolio._bump(target)
     for holding: IRiskEngine.Holding in holdings:

@@ -161,7 +161,6 @@ def bid(
     if expected_state != 0:
         assert expected_state == self._state(account), "liquidator: state has changed"
 
-    extcall house.settle(account)
     before: View = self._fresh(account)
     taken: uint256 = 0
     paid: int256 = 0
@@ -254,7 +253,6 @@ def close(account: uint256):
     @notice End an insolvent phase whose path is over: the backstop takes the account over.
     """
     course: ILiquidator.Liquidation = self._load(account)
-    extcall self._house().settle(account)
     seen: View = self._fresh(account)
     assert self._can_close(account, course, seen), "liquidator: cannot close"
     self._end(account)

@@ -22,8 +22,9 @@ def _seize(
     house: IClearingHouse, account: uint256, taker: uint256, fraction: uint256, reserved: uint256
 ):
     """
-    @notice Move a fraction (WAD) of every balance but `reserved` cash. The account must be settled.
-    @dev Sizes and tokens are rounded toward zero to their unit.
+    @notice Move a fraction (WAD) of every balance but `reserved` cash.
+    @dev Sizes and tokens are rounded toward zero to their unit. What is unsettled counts as cash: the
+         clearing house settles both accounts when positions move.
     """
     book: IRiskEngine.Book = staticcall house.book(account)
     moves: DynArray[uint256, 64] = []
@@ -41,5 +42,8 @@ def _seize(
             amount: uint256 = holding.amount * fraction // WAD // unit * unit
             if amount > 0:
                 holdings.append(IRiskEngine.Holding(asset=holding.asset, amount=amount))
-    cash: int256 = (book.cash - convert(reserved, int256)) * convert(fraction, int256) // SIGNED_WAD
+    if len(moves) == 0:
+        extcall house.settle(account)
+    cash: int256 = book.cash + book.unsettled - convert(reserved, int256)
+    cash = cash * convert(fraction, int256) // SIGNED_WAD
     extcall house.move(account, taker, moves, holdings, cash)

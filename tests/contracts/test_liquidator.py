@@ -344,6 +344,29 @@ def test_nothing_is_sold_above_the_buffer(harbour: Harbour, flagged: tuple[int, 
         harbour.bid(account, keeper)
 
 
+def test_unsettled_money_is_sold_as_cash(harbour: Harbour) -> None:
+    """Expired options that nobody has settled: the bid settles what it leaves behind."""
+    account, other = harbour.open("alice", weth=1), harbour.open("bob", dollars=10**6)
+    keeper = harbour.open("keeper", dollars=10**6)
+    harbour.trade(other, account, harbour.call(2000), 2 * WAD, 1000 * WAD)
+    harbour.evm.time = harbour.expiry - 60
+    harbour.push(3700)
+    harbour.evm.time = harbour.expiry
+    harbour.push(3700)
+    unsettled = harbour.house.book(account).unsettled
+    assert unsettled == -3400 * WAD
+    equity = harbour.equity(account)
+    harbour.house.settle(other)
+    owed = harbour.house.cash(account) + unsettled
+    assert owed < 0 < equity
+    harbour.push(1700)
+    harbour.flag(account)
+    harbour.bid(account, keeper, WAD // 4)
+    assert harbour.house.positions(account) == []
+    assert harbour.house.book(account).unsettled == 0
+    harbour.check_conservation()
+
+
 # Rewards and fees
 
 
