@@ -6,7 +6,6 @@ balance and every figure that an agent sees is read from the chain.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Mapping, Sequence
@@ -36,6 +35,7 @@ from sim.oracle.feeds import FeedUpdate
 from sim.protocol import deploy, feeds, words
 from sim.protocol.abi import Event, revert_reason
 from sim.protocol.client import Protocol, Snapshot
+from sim.reference.book import PERP, Book
 from sim.units import to_quanta, to_token, to_wad
 
 SET_UP = -1
@@ -122,6 +122,7 @@ class World:
         }
         self._charges: dict[int, float] = {}
         self._by_address = {address_of(name): name for name in self.agents}
+        self._positions: dict[int, tuple[bytes, dict[Instrument, float]]] = {}
         self._wallets: dict[str, dict[str, float]] = {}
         self._moved = set(self.agents)  # whose wallets are not what was read last
 
@@ -281,18 +282,7 @@ class World:
     def account_views(self, snapshot: Snapshot) -> dict[int, AccountView]:
         """Return every account as agents see it."""
         book = snapshot.book
-        positions: dict[int, dict[Instrument, float]] = defaultdict(dict)
-        for account, underlying, kind, expiry, strike, size in zip(
-            book.account.tolist(),
-            book.underlying.tolist(),
-            book.kind.tolist(),
-            book.expiry.tolist(),
-            book.strike.tolist(),
-            book.size.tolist(),
-            strict=True,
-        ):
-            instrument = Instrument(underlying, kind, expiry, 0.0 if kind == 1 else strike)
-            positions[account][instrument] = size
+        positions = self._positions_of(snapshot)
         names = [self.protocol.assets[int(asset)] for asset in book.assets]
         return {
             account: AccountView(
@@ -302,11 +292,25 @@ class World:
                 maintenance=snapshot.maintenance[row] / 10**18,
                 cash=float(book.cash[row]),
                 holdings=dict(zip(names, book.holdings[row].tolist(), strict=True)),
-                positions=positions.get(account, {}),
+                positions=positions[account],
                 phase=int(snapshot.phase[row]),
             )
             for row, account in enumerate(snapshot.accounts.tolist())
         }
+
+    def _positions_of(self, snapshot: Snapshot) -> dict[int, dict[Instrument, float]]:
+        """Return the positions of every account, made anew only where they have changed."""
+        found = {}
+        row = 0
+        for account, packed in snapshot.words.items():
+            known, positions = self._positions.get(account, (b"", {}))
+            end = row + len(packed) // 32
+            if packed != known:
+                positions = dict(_position(snapshot.book, place) for place in range(row, end))
+                self._positions[account] = (packed, positions)
+            found[account] = positions
+            row = end
+        return found
 
     # Acting
 
@@ -402,6 +406,13 @@ class World:
         gas = _GAS.get(action, _GAS_OTHERWISE)
         transaction = Transaction(address_of(sender), to, data, 0, gas)
         return Action(transaction, action, agent or sender, account, intent)
+
+
+def _position(book: Book, row: int) -> tuple[Instrument, float]:
+    kind = int(book.kind[row])
+    strike = 0.0 if kind == PERP else float(book.strike[row])
+    instrument = Instrument(int(book.underlying[row]), kind, int(book.expiry[row]), strike)
+    return instrument, float(book.size[row])
 
 
 @cache

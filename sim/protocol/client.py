@@ -168,23 +168,22 @@ class Protocol:
         outputs = iter(output for _, output in answers)
         market = self._market(next(outputs))
         ledger = self.decode("lens", "ledger", next(outputs))
-        risks = _Risks([int(u) for u in market.underlyings.id])
-        for _ in range(0, len(accounts), _ACCOUNTS_IN_CALL):
-            risks.read(next(outputs))
+        groups = [next(outputs) for _ in range(0, len(accounts), _ACCOUNTS_IN_CALL)]
+        risks = _Risks(groups, market.underlyings.id.tolist())
         balances = [int.from_bytes(next(outputs), "big") for _ in self._tokens]
         stocks = [self.decode("clearing_house", "stock", next(outputs)) for _ in self.assets]
         units = [asset.unit for asset in self.decode("registry", "assets", next(outputs))]
         return Snapshot(
             time=market.time,
-            accounts=np.array(risks.accounts, dtype=np.int64),
-            usable=np.array(risks.usable, dtype=np.int64),
-            phase=np.array(risks.phase, dtype=np.int64),
+            accounts=risks.accounts,
+            usable=risks.usable,
+            phase=risks.phase,
             equity=tuple(risks.equity),
             initial=tuple(risks.initial),
             maintenance=tuple(risks.maintenance),
             cash=tuple(risks.cash),
-            greeks=np.array(risks.greeks).reshape(len(accounts), -1, 4) / 1e18,
-            book=risks.book([int(a) for a in market.assets.id]),
+            greeks=risks.greeks,
+            book=risks.book(market.assets.id),
             market=market,
             words=risks.words,
             ledger=ledger,
@@ -250,85 +249,93 @@ class Protocol:
 
 
 class _Risks:
-    """Collects the answers of `ILens.risks`; a general decoder would cost most of a step.
+    """The answers of `ILens.risks` to a snapshot; a general decoder would cost most of a step.
 
-    Offsets in the encoding are in bytes and relative to the enclosing tuple or list.
+    Places are counted in words of 32 bytes; offsets in the encoding are in bytes and relative to
+    the enclosing tuple or list.
+
+    Parameters
+    ----------
+    answers
+        One for each group of accounts.
+    underlyings
+        Ids, one for each column of `greeks`.
     """
 
-    def __init__(self, underlyings: Sequence[int]) -> None:
-        self._column = {underlying: place for place, underlying in enumerate(underlyings)}
-        self.accounts: list[int] = []
-        self.usable: list[int] = []
-        self.phase: list[int] = []
-        self.cash: list[int] = []
-        self.equity: list[int] = []
-        self.initial: list[int] = []
-        self.maintenance: list[int] = []
-        self.greeks: list[list[float]] = []
-        self.words: dict[int, bytes] = {}
-        self._settled: list[float] = []
-        self._unsettled: list[float] = []
-        self._holdings: list[list[tuple[int, int]]] = []
-        self._owner: list[int] = []
+    def __init__(self, answers: Sequence[bytes], underlyings: Sequence[int]) -> None:
+        self._data = b"".join(answers)
+        self._low = words.limbs(self._data)[:, 3].astype(np.int64)
+        low = self._low
+        sizes = np.array([len(answer) // 32 for answer in answers])
+        outer = np.cumsum(sizes) - sizes
+        start, place = self._rows(outer + low[outer] // 32)
+        at = start + low[start + place] // 32
+        self.accounts = low[at]
+        self.usable = low[at + 1]
+        self.phase = low[at + 2]
+        self.cash = self._integers(at + 3)
+        self.equity = self._integers(at + 6)
+        self.initial = self._integers(at + 7)
+        self.maintenance = self._integers(at + 8)
+        self.greeks = self._greeks(at + low[at + 9] // 32, underlyings)
 
-    def read(self, data: bytes) -> None:
-        def word(at: int, signed: bool = False) -> int:
-            return int.from_bytes(data[at : at + 32], "big", signed=signed)
-
-        start = word(0)
-        items = start + 32
-        for place in range(word(start)):
-            at = items + word(items + 32 * place)
-            account = word(at)
-            self.accounts.append(account)
-            self.usable.append(word(at + 32))
-            self.phase.append(word(at + 64))
-            self.cash.append(word(at + 96, signed=True))
-            self.equity.append(word(at + 192, signed=True))
-            self.initial.append(word(at + 224))
-            self.maintenance.append(word(at + 256))
-            greeks = at + word(at + 288)
-            row = [0.0] * (4 * len(self._column))
-            for number in range(word(greeks)):
-                base = greeks + 32 + 32 * _GREEK_WORDS * number
-                column = 4 * self._column[word(base)]
-                for greek in range(4):
-                    row[column + greek] = float(word(base + 32 + 32 * greek, signed=True))
-            self.greeks.append(row)
-            book = at + word(at + 320)
-            self._settled.append(word(book, signed=True) / 10**18)
-            self._unsettled.append(word(book + 32, signed=True) / 10**18)
-            holdings = book + word(book + 64)
-            self._holdings.append(
-                [
-                    (word(holdings + 32 + 64 * number), word(holdings + 64 + 64 * number))
-                    for number in range(word(holdings))
-                ]
+        book = at + low[at + 10] // 32
+        self._settled = self._integers(book)
+        self._unsettled = self._integers(book + 1)
+        holdings = book + low[book + 2] // 32
+        start, place = self._rows(holdings)
+        self._holder = np.repeat(np.arange(at.size), low[holdings])
+        self._asset = low[start + 2 * place]
+        self._amount = self._integers(start + 2 * place + 1)
+        positions = book + low[book + 3] // 32
+        self._held = low[positions]
+        self.words = {
+            account: self._data[32 * first : 32 * (first + count)]
+            for account, first, count in zip(
+                self.accounts.tolist(), (positions + 1).tolist(), self._held.tolist(), strict=True
             )
-            positions = book + word(book + 96)
-            count = word(positions)
-            self.words[account] = data[positions + 32 : positions + 32 + 32 * count]
-            self._owner += [account] * count
+        }
+
+    def _rows(self, lists: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return, for every element of every list, where its list's content starts and which one
+        it is."""
+        counts = self._low[lists]
+        ends = np.cumsum(counts)
+        total = int(ends[-1]) if ends.size else 0
+        return np.repeat(lists + 1, counts), np.arange(total) - np.repeat(ends - counts, counts)
+
+    def _integers(self, places: NDArray[np.int64]) -> list[int]:
+        """Return words exactly, as signed integers: no amount reaches 2**255."""
+        data, read = self._data, int.from_bytes
+        return [read(data[at : at + 32], "big", signed=True) for at in (32 * places).tolist()]
+
+    def _greeks(self, lists: NDArray[np.int64], underlyings: Sequence[int]) -> NDArray[np.float64]:
+        start, place = self._rows(lists)
+        base = start + _GREEK_WORDS * place
+        values = self._integers((base[:, None] + np.arange(1, _GREEK_WORDS)).ravel())
+        column = np.searchsorted(underlyings, self._low[base])
+        account = np.repeat(np.arange(lists.size), self._low[lists])
+        greeks = np.zeros((lists.size, len(underlyings), _GREEK_WORDS - 1))
+        greeks[account, column] = np.array(values, dtype=np.float64).reshape(-1, _GREEK_WORDS - 1)
+        return greeks / 1e18
 
     def held(self, asset: int) -> int:
         """Return the exact sum of an asset over all accounts."""
-        return sum(amount for held in self._holdings for number, amount in held if number == asset)
+        rows = np.flatnonzero(self._asset == asset).tolist()
+        return sum(self._amount[row] for row in rows)
 
-    def book(self, assets: Sequence[int]) -> Book:
-        columns = {asset: place for place, asset in enumerate(assets)}
-        holdings = np.zeros((len(self.accounts), len(assets)))
-        for row, held in enumerate(self._holdings):
-            for asset, amount in held:
-                holdings[row, columns[asset]] = amount / 10**18
-        packed = b"".join(self.words[account] for account in self.accounts)
-        decoded = words.decode_positions(words.limbs(packed))
+    def book(self, assets: NDArray[np.int64]) -> Book:
+        holdings = np.zeros((self.accounts.size, assets.size))
+        column = np.searchsorted(assets, self._asset)
+        holdings[self._holder, column] = _wads(self._amount)
+        decoded = words.decode_positions(words.limbs(b"".join(self.words.values())))
         return Book.of(
-            np.array(self.accounts, dtype=np.int64),
-            cash=np.array(self._settled),
-            unsettled=np.array(self._unsettled),
-            assets=np.array(assets, dtype=np.int64),
+            self.accounts,
+            cash=_wads(self._settled),
+            unsettled=_wads(self._unsettled),
+            assets=assets,
             holdings=holdings,
-            account=np.array(self._owner, dtype=np.int64),
+            account=np.repeat(self.accounts, self._held),
             underlying=decoded.underlying,
             kind=decoded.kind,
             expiry=decoded.expiry,
