@@ -153,12 +153,9 @@ def test_the_fund_itself_is_worked_out(harbour: Harbour) -> None:
 
 
 def test_only_the_liquidator_takes_over_and_covers(harbour: Harbour) -> None:
-    for call in (
-        lambda: harbour.backstop.take_over(1, 0),
-        lambda: harbour.backstop.cover(1, 1),
-    ):
+    for function in ("take_over", "cover"):
         with pytest.raises(Reverted, match="backstop: not the liquidator"):
-            call()
+            getattr(harbour.backstop, function)(1, 0)
 
 
 # Deleveraging

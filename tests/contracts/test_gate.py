@@ -11,6 +11,7 @@ from tests.contracts.harbour import Harbour
 from tests.evm import Reverted
 
 INITIAL, MAINTENANCE = 1, 2
+Book = tuple[int, int, list[tuple[int, int]], list[int]]
 ALL = 7
 
 
@@ -94,7 +95,7 @@ def test_an_instrument_without_a_market_has_no_value(harbour: Harbour, account: 
 
 
 def test_nothing_passes_where_neither_branch_is_open(harbour: Harbour) -> None:
-    book = (WAD, 0, [], [])
+    book: Book = (WAD, 0, [], [])
     assert harbour.gate.admit(1, book, book, 5, True, False) == 5
     with pytest.raises(Reverted, match="gate: opening is paused or the instrument not listed"):
         harbour.gate.admit(1, book, book, 0, False, False)
@@ -106,14 +107,15 @@ def test_nothing_passes_where_neither_branch_is_open(harbour: Harbour) -> None:
 
 def test_a_fee_may_not_lower_health_either(harbour: Harbour) -> None:
     """Closing must take more margin away than it costs; below zero it costs nothing."""
-    poor, broke = (WAD, 0, [], []), (-WAD, 0, [], [])
+    poor: Book = (WAD, 0, [], [])
+    broke: Book = (-WAD, 0, [], [])
     with pytest.raises(Reverted, match="gate: health falls"):
         harbour.gate.admit(1, poor, poor, 3 * WAD, True, True)
     assert harbour.gate.admit(1, broke, broke, 3 * WAD, True, True) == 0
 
 
 def test_without_a_price_nothing_passes(harbour: Harbour) -> None:
-    book = (WAD, 0, [(7, WAD)], [])
+    book: Book = (WAD, 0, [(7, WAD)], [])
     with pytest.raises(Reverted, match="gate: market is stale"):
         harbour.gate.admit(1, book, book, 0, True, False)
     with pytest.raises(Reverted, match="gate: no market"):
