@@ -7,6 +7,7 @@ settings are set up differently, which says little about what came of it.
 
 from __future__ import annotations
 
+import filecmp
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import takewhile, zip_longest
@@ -95,7 +96,7 @@ def diverge(a: Run, b: Run, progress: Progress | None = None) -> Divergence:
         Told `(stage, done, total, note)`.
     """
     settings = tuple(_settings(a, b))
-    if a.journal.read_bytes() == b.journal.read_bytes():
+    if filecmp.cmp(a.journal, b.journal, shallow=False):
         return Divergence(a.name, b.name, settings)
     archives = Archive.open(a), Archive.open(b)
     findings = [*_of_journals(archives), *_of_accounts(a, b), *_of_storage(a, b, progress)]

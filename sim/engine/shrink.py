@@ -519,8 +519,8 @@ class _Reducer:
         last, self._last = self._last, None
         if not self._fails(items):
             self._last = last
-        items = self._renumbered(items)
-        return self._steps(items)
+        fewer = self._renumbered(items)
+        return self._steps(minimal(fewer, self._fails) if len(fewer) < len(items) else items)
 
     def _steps(self, items: Sequence[Item]) -> tuple[Step, ...]:
         own: dict[int, list[Sent]] = defaultdict(list)

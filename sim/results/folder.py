@@ -118,7 +118,7 @@ class Run:
                 partial = folder
             if partial.is_dir():
                 raise InputError(
-                    f"{partial} is a run that did not finish; start its scenario again to finish it"
+                    f"{partial} is a run that did not finish; run its scenario again with --resume"
                 )
         raise InputError(f"no run at {path}; `plimsoll runs` lists those that are there")
 

@@ -72,7 +72,7 @@ def test_until_stops_after_that_step(crash):
 
 def test_a_small_gas_limit_is_replayed_with_it(tmp_path):
     """Transactions that had no room the first time have none the second time."""
-    tight = ["blocks.gas_limit=21000000", "agents.long.count=40", "horizon.steps=3"]
+    tight = ["blocks.gas_limit=25000000", "agents.long.count=60", "horizon.steps=3"]
     recorded = run(SMALL, overrides=tight, backend="revm", out=tmp_path / "tight")
     assert recorded.steps["dropped"].sum() > 0
     assert sim.replay(recorded).equal
