@@ -261,6 +261,7 @@ def _underlying(
         # Options of the expiry; those of one strike (and vol) are folded into one by parity.
         options: DynArray[kernel.Option, 64] = []
         last: kernel.Option = empty(kernel.Option)
+        last.strike = max_value(uint256)    # none yet
         size: uint256 = 0
         naked: uint256 = 0
         net: int256 = 0
@@ -276,6 +277,7 @@ def _underlying(
                 if len(vols) == 0:
                     last.v = svi._deviation(slice_at, -x, expiry.seconds) >> 32
             if len(vols) > 0:
+                assert vols[p] <= black76.MAX_VOL, "kernel: vol"
                 v: uint256 = vols[p] * (expiry.root >> 32) // WAD
                 if last.size != 0 and last.v != v:
                     options.append(last)

@@ -7,7 +7,8 @@
 @license Apache-2.0
 @notice Margin from aggregated greeks and a covariance matrix (PROTOCOL 6).
 @dev With D the dollar deltas and W_u = Σ |vega of a bucket| of each underlying,
-     R = z·√(h·(DᵀΣD + WᵀΣW + 2·|DᵀΣW|)) + Σ_u max(0, -Γ_u)·½(z·σ_u·√h)² + max(0, -theta)·h,
+     R = z·√(h·(DᵀΣD + WᵀΣW + 2·|DᵀΣW|)) + Σ_u max(0, -Γ_u)·½(z·σ_u·√h)²
+         + max(0, -theta)·h,
      and at least a minimum per naked short. Buckets never net and vols move the worse way.
      Assessment.charges is in the order of the scenario engine.
 @custom:kill Stateless but for its rulebooks: the ClearingHouse chooses the engine of an account.

@@ -188,9 +188,17 @@ def _exposure(
             net = 0
         if pricing._key(after) != expiry.key:
             e.confidence += charges._doubt(
-                min(u.spot_confidence, expiry.confidence), size * u.spot // NANO, rules.confidence_threshold, rules.confidence_factor
+                min(u.spot_confidence, expiry.confidence),
+                size * u.spot // NANO,
+                rules.confidence_threshold,
+                rules.confidence_factor,
             )
-    e.confidence += charges._doubt(confidence, e.amounts[1] + e.amounts[2], rules.confidence_threshold, rules.confidence_factor)
+    e.confidence += charges._doubt(
+        confidence,
+        e.amounts[1] + e.amounts[2],
+        rules.confidence_threshold,
+        rules.confidence_factor,
+    )
     dollars: uint256 = convert(abs(e.delta), uint256)
     if dollars > rules.concentration_threshold:
         e.amounts[3] = dollars - rules.concentration_threshold

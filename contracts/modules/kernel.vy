@@ -12,7 +12,8 @@
      proves it), which callers subtract.
      Q64: an integer n stands for n / 2**64.
      Bounds of the unsafe arithmetic: |size| < 2**80 in units of 1e-9, F and K < 2**107 in WAD, at
-     most 64 options, |x| < 2**71, v < 2**72, factors at most 2**60.
+     most 64 options, |x| < 2**71, v < 2**90 (any packed surface and time), scales < 2**72, factors
+     at most 2**60.
 """
 from modules import blob
 from modules import fixed_point

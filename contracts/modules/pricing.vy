@@ -89,15 +89,14 @@ def _discount(expiry: Expiry) -> uint256:
 @pure
 def _vol(expiry: Expiry, strike: uint256) -> uint256:
     """
-    @notice Volatility per year of a strike on the expiry's surface, WAD.
+    @notice Volatility per year of a strike on the expiry's surface, WAD, at most black76.MAX_VOL.
     """
     if expiry.root == 0:
         return 0
-    return svi._deviation(
-        svi._unpack(expiry.surface),
-        fixed_point._ln_ratio(strike, expiry.forward),
-        expiry.seconds,
-    ) * WAD // expiry.root
+    deviation: uint256 = svi._deviation(
+        svi._unpack(expiry.surface), fixed_point._ln_ratio(strike, expiry.forward), expiry.seconds
+    )
+    return min(deviation * WAD // expiry.root, black76.MAX_VOL)
 
 
 @internal

@@ -120,7 +120,10 @@ def run(quick: bool = False) -> Report:
 def margin_costs(counts: tuple[int, ...] = COUNTS) -> list[Cost]:
     """Gas of the scenario engine under `derive-pmrm` for books of `counts` options."""
     chain = _Chain()
-    kernel, rules = chain.deploy("engines/ScenarioKernel.vy"), chain.deploy("engines/ScenarioRules.vy")
+    kernel, rules = (
+        chain.deploy("engines/ScenarioKernel.vy"),
+        chain.deploy("engines/ScenarioRules.vy"),
+    )
     engine = chain.deploy("engines/ScenarioEngine.vy", OWNER, kernel[0], rules[0])
     chain.gas(engine, "publish", RULEBOOK, rulebooks.load("derive-pmrm").as_wad(), LATER, 0)
     chain.wait(LATER)
@@ -146,8 +149,7 @@ def price_costs() -> tuple[int, int]:
     chain = _Chain()
     option_math = chain.deploy("OptionMath.vy")
     arguments = (3000 * WAD, 3030 * WAD, 30 * 86_400, WAD // 2, WAD, True)
-    # The same calldata out of bounds reverts before any arithmetic; what an option without strike
-    # costs beyond it is the discount. So the baseline is a price at zero forward and strike.
+    # An option without forward and strike needs no mathematics: what it costs is the call.
     empty = (0, 0, 30 * 86_400, WAD // 2, WAD, True)
     zero = chain.gas(option_math, "price", *empty) - _calldata(option_math[1], "price", empty)
     return (
@@ -185,5 +187,5 @@ def book(count: int) -> tuple[Any, Any]:
         | int(0.01 * 10**12) << 192
     )
     underlying = (0, 3000 * WAD, WAD, 3000 * WAD, WAD, 0)
-    market = (NOW, 7, WAD, [underlying], [(terms, surface)], [], [])
+    market: Any = (NOW, 7, WAD, [underlying], [(terms, surface)], [], [])
     return (10**6 * WAD, 0, [], positions), market

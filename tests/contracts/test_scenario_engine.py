@@ -12,9 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import rulebooks
-from sim.reference import Book, Market, assess
+from sim.reference import Assets, Book, Expiries, Market, Underlyings, assess
 from sim.reference.rulebook import ScenarioRulebook
-from tests.contracts.chain_books import T0, WAD, chain_book, chain_market, long_only, random_case
+from tests.contracts.chain_books import (
+    T0,
+    WAD,
+    chain_book,
+    chain_market,
+    long_only,
+    position,
+    random_case,
+    terms,
+)
 from tests.evm import OWNER, Contract, Evm, Reverted
 from tests.reference import test_derive as derive
 
@@ -194,7 +203,7 @@ def test_splitting_an_account_never_lowers_the_total() -> None:
         ]
         want = assess(book, market, RULEBOOKS[0])
         # Naked shorts net across a strike, so a strike must not be cut in two.
-        if 0 < cut and (positions[cut - 1] ^ positions[cut]) & (2**136 - 256) == 0:
+        if cut > 0 and (positions[cut - 1] ^ positions[cut]) & (2**136 - 256) == 0:
             continue
         for margin in (1, 2):
             total = sum(part[margin] for part in parts)
@@ -204,7 +213,7 @@ def test_splitting_an_account_never_lowers_the_total() -> None:
 def test_vols_of_positions_are_kept_apart_at_one_strike() -> None:
     """A call and a put of one strike fold into one option only if they share a vol."""
     rng = random.Random(80)
-    book, market = random_case(rng, 0, 1, 1, doubt=False)
+    _, market = random_case(rng, 0, 1, 1, doubt=False)
     u, t = market.expiries.underlying[0], market.expiries.time[0]
     strike = round(float(market.underlyings.spot[0]), 2)
     both = Book.of(
@@ -215,6 +224,50 @@ def test_vols_of_positions_are_kept_apart_at_one_strike() -> None:
     equity, initial, _ = ENGINE.margins(*on_chain(both, market), 1)
     assert abs(equity / WAD - want.equity[0]) <= want.budget[0]
     assert abs(initial / WAD - want.initial[0]) <= want.budget[0]
+
+
+@pytest.mark.parametrize("vol", [1e-18, 0.5, 100.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_sizes_and_prices_at_their_bounds(vol: float, sign: int) -> None:
+    """Sizes of 2**49, prices of 2**39: the largest that engines and words hold, 64 times."""
+    spot, expiry = 2.0**39, T0 + 86_400
+    market = Market.of(
+        T0, Underlyings([0], [spot]), Expiries([0], [expiry], [spot], rate=0.05), Assets([], [])
+    )
+    strikes = [spot * 0.999 * (0.97**i) for i in range(32)]
+    book = Book.of(
+        cash=1e9,
+        kind=[2, 3] * 32,
+        expiry=expiry,
+        strike=[round(k, 9) for k in strikes for _ in range(2)],
+        size=[sign * 2.0**49, sign * 2.0**49] * 32,
+        vol=vol,
+    )
+    want = assess(book, market, RULEBOOKS[0])
+    got = [x / WAD for x in ENGINE.margins(*on_chain(book, market), 0)]
+    budget = 2e-9 * want.gross_notional[0]
+    expected = (want.equity[0], want.initial[0], want.maintenance[0])
+    assert all(abs(x - y) <= budget for x, y in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("size", "strike", "vol", "reason"),
+    [
+        (2**80, 1, 1.0, "kernel: size"),
+        (1, 2**70, 1.0, "kernel: strike"),
+        (1, 0, 1.0, "kernel: strike"),
+        (1, 1, 101.0, "kernel: vol"),
+    ],
+)
+def test_beyond_the_bounds_reverts(size: int, strike: int, vol: float, reason: str) -> None:
+    expiry = T0 + 86_400
+    words = (0, 0, [], [position(0, expiry, strike, 2, size)])
+    prices = (
+        T0, 7, WAD, [(0, WAD, WAD, WAD, WAD, 0)],
+        [(terms(0, expiry, 10**9, 0, 0, 10**9), 0)], [], [int(vol * WAD)],
+    )  # fmt: skip
+    with pytest.raises(Reverted, match=reason):
+        ENGINE.margins(words, prices, 0)
 
 
 class Captured(Exception):
@@ -326,7 +379,8 @@ def test_more_scenarios_and_larger_factors_never_lower_the_margin() -> None:
     for book, market in cases(90, 15):
         prices = on_chain(book, market)
         full, few = ENGINE.margins(*prices, 1), ENGINE.margins(*prices, 110)
-        assert few[1] <= full[1] + 100 and few[2] <= full[2] + 100
+        assert few[1] <= full[1] + 100
+        assert few[2] <= full[2] + 100
         plain = ENGINE.assess(*prices, 1)
         strict = ENGINE.assess(*prices, 111)
         if plain.initial != max(plain.equity, 0):  # not capped
@@ -384,8 +438,8 @@ IDS = list(range(8))
         ({"correlation__ids": []}, "no underlyings"),
         ({"correlation__low": matrix(7, 0)}, "matrix: size"),
         ({"correlation__low": matrix(8, WAD + 1)}, "correlation beyond 1"),
-        ({"correlation__low": [0] + matrix(8, 0)[1:]}, "diagonal"),
-        ({"correlation__low": [WAD, WAD // 2] + matrix(8, 0)[2:]}, "not symmetric"),
+        ({"correlation__low": [0, *matrix(8, 0)[1:]]}, "diagonal"),
+        ({"correlation__low": [WAD, WAD // 2, *matrix(8, 0)[2:]]}, "not symmetric"),
         ({"correlation__high": matrix(8, -WAD // 2)}, "positive semidefinite"),
     ],
 )

@@ -19,7 +19,8 @@ ERROR = 20_000_000  # of Σ|size|·(F + K) in WAD, kernel.vy
 def generator() -> ModuleType:
     path = ROOT / "scripts" / "generate_tables.py"
     spec = importlib.util.spec_from_file_location("generate_tables", path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
