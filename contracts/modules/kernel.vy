@@ -62,8 +62,6 @@ BASIS: constant(uint256) = 1 << 132
 NUMBER_SHIFT: constant(uint256) = 133
 
 WAD: constant(uint256) = 10 ** 18
-NANO: constant(uint256) = 10 ** 9
-Q64: constant(uint256) = 2 ** 64
 LOW_64: constant(uint256) = 2 ** 64 - 1
 PIECES: constant(uint256) = 256
 TABLE_BYTES: constant(uint256) = 32 * (2 + PIECES)
