@@ -15,7 +15,7 @@ from tests.evm import Contract, Evm, Reverted
 
 WAD = 10**18
 SOLVENT, INSOLVENT = 1, 2
-DERIVE = Path("/work/shared/data/vectors/derive_auction_sims.json")
+DERIVE = Path(__file__).parents[3] / "shared" / "data" / "vectors" / "derive_auction_sims.json"
 
 # The auction of Derive's tests: 98 % to 80 % in 100 s, then to nothing in 4 h; insolvent 10 min.
 DUTCH = (98 * WAD // 100, 80 * WAD // 100, 100, 14_400, 600, 0)
