@@ -185,6 +185,10 @@ class Harbour:
             account, bidder, fraction, limit, state, sender=self.owner(bidder)
         )
 
+    def logged(self, name: str) -> list[dict[str, Any]]:
+        """Arguments of the last transaction's events of this name."""
+        return [event.args for event in self.evm.events if event.name == name]
+
     def check_conservation(self) -> None:
         """PROTOCOL 9: every term as stored, and the tokens there."""
         seen = self.house.ledger()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator
-
 import pytest
 
 from tests.contracts.feeds import DAY, HOUR, WAD
@@ -12,24 +10,6 @@ from tests.evm import Reverted
 
 FUND = 0
 MUTUALISE, DELEVERAGE = 1, 2
-
-
-@pytest.fixture(scope="module")
-def built() -> Harbour:
-    return Harbour()
-
-
-@pytest.fixture
-def harbour(built: Harbour) -> Iterator[Harbour]:
-    """One harbour for the file, put back after each test."""
-    prices, mark = dict(built.prices), built.evm.snapshot()
-    yield built
-    built.evm.revert(mark)
-    built.prices = prices
-
-
-def logged(harbour: Harbour, name: str) -> list[dict[str, Any]]:
-    return [event.args for event in harbour.evm.events if event.name == name]
 
 
 def break_down(harbour: Harbour, spot: int = 2200) -> tuple[int, int, int]:
@@ -63,10 +43,10 @@ def test_fees_and_fund_bear_a_loss_before_anyone_else(harbour: Harbour) -> None:
     harbour.deposit(FUND, 10_000 * USD)
     equity, before = harbour.equity(account), harbour.house.cash(near)
     harbour.liquidator.close(account)
-    assert logged(harbour, "TakenOver") == [
+    assert harbour.logged("TakenOver") == [
         {"account": account, "equity": equity, "loss": -equity, "kept": 0}
     ]
-    assert logged(harbour, "Covered") == []
+    assert harbour.logged("Covered") == []
     assert harbour.equity(account) == 0
     assert abs(harbour.equity(FUND) - 10_000 * WAD - equity) < 10**9
     assert harbour.house.cash(near) == before
@@ -83,7 +63,7 @@ def test_the_part_above_the_fund_is_mutualised(harbour: Harbour) -> None:
     assert loss > fees + 100 * WAD
     positive = harbour.house.ledger().positive
     harbour.liquidator.close(account)
-    (covered,) = logged(harbour, "Covered")
+    (covered,) = harbour.logged("Covered")
     assert (covered["fees"], covered["fund"]) == (fees, 0)
     assert covered["mutualised"] == loss - fees - 100 * WAD
     harbour.check_conservation()
@@ -106,7 +86,7 @@ def test_positive_equity_stays_the_owners(harbour: Harbour) -> None:
     equity = harbour.equity(account)
     assert equity > 0
     harbour.liquidator.close(account)
-    assert logged(harbour, "TakenOver")[0]["kept"] == equity
+    assert harbour.logged("TakenOver")[0]["kept"] == equity
     assert harbour.house.cash(account) == equity
     assert harbour.house.positions(account) == []
     owner = harbour.owner(account)
@@ -148,7 +128,7 @@ def test_the_fund_itself_is_worked_out(harbour: Harbour) -> None:
         ],
     )
     assert harbour.house.positions(FUND) == []
-    assert {event["charge"] for event in logged(harbour, "Deleveraged")} == {0}
+    assert {event["charge"] for event in harbour.logged("Deleveraged")} == {0}
     harbour.check_conservation()
 
 
@@ -180,7 +160,7 @@ def test_counterparties_bear_the_deficit_by_notional(deleveraging: Harbour) -> N
             (far, harbour.call(3500), 9 * WAD),
         ],
     )
-    events = logged(harbour, "Deleveraged")
+    events = harbour.logged("Deleveraged")
     assert [event["size"] for event in events] == [-3 * WAD, -2 * WAD, -WAD // 5]
     charges = [event["charge"] for event in events]
     assert 0 <= sum(charges) - deficit <= 3
@@ -202,7 +182,7 @@ def test_deleveraging_in_several_calls_charges_the_same(deleveraging: Harbour) -
     charges = 0
     for item in ((near, harbour.perp), (far, harbour.perp), (far, harbour.call(3500))):
         harbour.backstop.deleverage(account, [(*item, 9 * WAD)])
-        charges += logged(harbour, "Deleveraged")[0]["charge"]
+        charges += harbour.logged("Deleveraged")[0]["charge"]
     assert 0 <= charges - deficit <= 10
     assert 0 <= harbour.equity(account) <= 10
 
@@ -287,7 +267,7 @@ def test_after_the_grace_the_fund_takes_over_all_the_same(deleveraging: Harbour)
     harbour.wait(BACKSTOP["grace"], 2200)
     assert harbour.backstop.can_take_over(account, harbour.equity(account))
     harbour.liquidator.close(account)
-    assert logged(harbour, "Covered")[0]["mutualised"] > 0
+    assert harbour.logged("Covered")[0]["mutualised"] > 0
     harbour.check_conservation()
 
 
@@ -329,7 +309,7 @@ def test_only_the_owner_sets(harbour: Harbour) -> None:
         harbour.backstop.set_parameters(BACKSTOP, sender=harbour.matcher)
     harbour.backstop.set_parameters({**BACKSTOP, "grace": 7})
     assert harbour.backstop.parameters().grace == 7
-    assert logged(harbour, "ParametersSet")
+    assert harbour.logged("ParametersSet")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
@@ -24,24 +24,6 @@ OPENING_PAUSED, WITHDRAWAL_PAUSED = 1, 2
 FUND = 0
 
 
-@pytest.fixture(scope="module")
-def built() -> Harbour:
-    return Harbour()
-
-
-@pytest.fixture
-def harbour(built: Harbour) -> Iterator[Harbour]:
-    """One harbour for the file, put back after each test."""
-    prices, mark = dict(built.prices), built.evm.snapshot()
-    yield built
-    built.evm.revert(mark)
-    built.prices = prices
-
-
-def logged(harbour: Harbour, name: str) -> list[dict[str, Any]]:
-    return [event.args for event in harbour.evm.events if event.name == name]
-
-
 # Accounts
 
 
@@ -49,7 +31,7 @@ def test_accounts_count_up_from_the_fund(harbour: Harbour) -> None:
     assert harbour.house.account_count() == 1
     owner = harbour.evm.address("alice")
     assert harbour.house.open_account(SCHEME, sender=owner) == 1
-    assert logged(harbour, "AccountOpened") == [{"account": 1, "owner": owner, "scheme": SCHEME}]
+    assert harbour.logged("AccountOpened") == [{"account": 1, "owner": owner, "scheme": SCHEME}]
     assert harbour.house.open_account(SCHEME, sender=owner) == 2
     assert harbour.house.account_count() == 3
     assert harbour.house.owner_of(2) == owner
@@ -71,7 +53,7 @@ def test_roles_are_granted_exactly(harbour: Harbour) -> None:
     account = harbour.open("alice")
     owner, bob = harbour.owner(account), harbour.evm.address("bob")
     harbour.house.grant(account, bob, TRADE | WITHDRAW, sender=owner)
-    assert logged(harbour, "Granted") == [
+    assert harbour.logged("Granted") == [
         {"account": account, "operator": bob, "roles": TRADE | WITHDRAW}
     ]
     assert harbour.house.roles(account, bob) == TRADE | WITHDRAW
@@ -104,7 +86,7 @@ def test_a_deposit_is_cash_in_wad(harbour: Harbour) -> None:
     account = harbour.open("alice")
     harbour.deposit(account, 1_234_567)
     assert harbour.house.cash(account) == 1_234_567 * 10**12
-    assert logged(harbour, "Deposited") == [
+    assert harbour.logged("Deposited") == [
         {
             "account": account,
             "asset": 0,
@@ -201,7 +183,7 @@ def test_a_token_that_calls_back_finds_the_door_locked(harbour: Harbour, functio
         harbour.deposit(account, USD)
     else:
         harbour.house.withdraw(account, 0, USD, owner, sender=owner)
-    (called,) = logged(harbour, "CalledBack")
+    (called,) = harbour.logged("CalledBack")
     assert not called["success"]
     harbour.check_conservation()
 
@@ -213,7 +195,7 @@ def test_a_withdrawal_pays_out(harbour: Harbour) -> None:
     account = harbour.open("alice", dollars=100)
     owner, bob = harbour.owner(account), harbour.evm.address("bob")
     harbour.house.withdraw(account, 0, 40 * USD, bob, sender=owner)
-    assert logged(harbour, "Withdrawn") == [
+    assert harbour.logged("Withdrawn") == [
         {"account": account, "asset": 0, "to": bob, "amount": 40 * WAD}
     ]
     assert harbour.quote.balanceOf(bob) == 40 * USD
@@ -294,7 +276,7 @@ def test_a_transfer_moves_cash_and_collateral(harbour: Harbour) -> None:
     source, target = harbour.open("alice", dollars=100, weth=2), harbour.open("alice")
     owner = harbour.owner(source)
     harbour.house.transfer(source, target, 0, 30 * WAD + 1, sender=owner)
-    assert logged(harbour, "Transferred") == [
+    assert harbour.logged("Transferred") == [
         {"source": source, "target": target, "asset": 0, "amount": 30 * WAD + 1}
     ]
     harbour.house.transfer(source, target, WETH, 2 * WAD, sender=owner)
@@ -370,7 +352,7 @@ def test_a_scheme_is_switched(harbour: Harbour, second_scheme: int) -> None:
         harbour.house.switch_scheme(account, 9, sender=owner)
     harbour.house.switch_scheme(account, second_scheme, sender=owner)
     assert harbour.house.scheme_id(account) == second_scheme
-    assert logged(harbour, "SchemeSwitched") == [{"account": account, "scheme": second_scheme}]
+    assert harbour.logged("SchemeSwitched") == [{"account": account, "scheme": second_scheme}]
     harbour.registry.set_pause(OPENING_PAUSED)
     with pytest.raises(Reverted, match="registry: opening is paused"):
         harbour.house.switch_scheme(account, SCHEME, sender=owner)
@@ -401,7 +383,7 @@ def test_an_option_trade(harbour: Harbour, traders: tuple[int, int]) -> None:
     assert harbour.house.cash(buyer) == 99_800 * WAD
     assert harbour.house.cash(seller) == 100_200 * WAD
     assert harbour.house.open_interest(harbour.call(3000)) == 2 * WAD
-    assert [event["size"] for event in logged(harbour, "Novated")] == [2 * WAD, -2 * WAD]
+    assert [event["size"] for event in harbour.logged("Novated")] == [2 * WAD, -2 * WAD]
     (word,) = harbour.house.positions(buyer)
     assert word & (2**160 - 1) == harbour.call(3000)
     assert word >> 160 == 2 * 10**9
@@ -424,7 +406,7 @@ def test_fees_are_a_share_of_size_times_mark(harbour: Harbour, traders: tuple[in
     harbour.registry.set_fees((WAD // 1000, WAD // 2000))
     harbour.trade(buyer, seller, harbour.perp, -WAD, 3000 * WAD)
     assert harbour.house.cash(buyer) == 99_997 * WAD
-    assert logged(harbour, "FeeTaken") == [
+    assert harbour.logged("FeeTaken") == [
         {"account": buyer, "amount": 3 * WAD},
         {"account": seller, "amount": 3 * WAD},
     ]
@@ -432,7 +414,7 @@ def test_fees_are_a_share_of_size_times_mark(harbour: Harbour, traders: tuple[in
     assert harbour.house.cash(seller) == 100_000 * WAD - 3 * WAD + 200 * WAD - 3 * WAD
     assert harbour.house.ledger().fees == 12 * WAD
     harbour.house.sweep_fees()
-    assert logged(harbour, "FeesSwept") == [{"amount": 12 * WAD}]
+    assert harbour.logged("FeesSwept") == [{"amount": 12 * WAD}]
     assert harbour.house.cash(FUND) == 12 * WAD
     harbour.check_conservation()
 
@@ -645,7 +627,7 @@ def test_the_fee_of_closing_is_at_most_what_is_there(
     equity = harbour.equity(account)
     assert 0 < equity < 2270 * WAD * 3 // 20
     harbour.trade(other, account, harbour.perp, 3 * WAD, 2270 * WAD)
-    fees = {event["account"]: event["amount"] for event in logged(harbour, "FeeTaken")}
+    fees = {event["account"]: event["amount"] for event in harbour.logged("FeeTaken")}
     assert fees[account] == equity
     assert harbour.equity(account) == 0
     harbour.check_conservation()
@@ -657,7 +639,7 @@ def test_closing_below_zero_pays_no_fee(harbour: Harbour, strained: tuple[int, i
     assert harbour.equity(account) < 0
     harbour.registry.set_fees((WAD // 1000, 0))
     harbour.trade(other, account, harbour.perp, WAD, 2200 * WAD)
-    assert [event["account"] for event in logged(harbour, "FeeTaken")] == [other]
+    assert [event["account"] for event in harbour.logged("FeeTaken")] == [other]
 
 
 # Settlement
@@ -672,7 +654,7 @@ def test_perp_profit_and_funding_sum_to_zero(harbour: Harbour, traders: tuple[in
     assert harbour.house.book(buyer).unsettled + harbour.house.book(seller).unsettled == 0
     assert harbour.house.book(buyer).unsettled != 0
     harbour.house.settle(buyer)
-    (event,) = logged(harbour, "PerpSettled")
+    (event,) = harbour.logged("PerpSettled")
     assert event["pnl"] != 0
     assert event["funding"] != 0
     assert harbour.house.ledger().perp_settlement == -(event["pnl"] + event["funding"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator
-
 import pytest
 
 from tests.contracts.feeds import HOUR, WAD
@@ -13,20 +11,6 @@ from tests.evm import Reverted
 INITIAL, MAINTENANCE = 1, 2
 Book = tuple[int, int, list[tuple[int, int]], list[int]]
 ALL = 7
-
-
-@pytest.fixture(scope="module")
-def built() -> Harbour:
-    return Harbour()
-
-
-@pytest.fixture
-def harbour(built: Harbour) -> Iterator[Harbour]:
-    """One harbour for the file, put back after each test."""
-    prices, mark = dict(built.prices), built.evm.snapshot()
-    yield built
-    built.evm.revert(mark)
-    built.prices = prices
 
 
 @pytest.fixture

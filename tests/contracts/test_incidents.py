@@ -48,11 +48,6 @@ SOLVENT, INSOLVENT = 1, 2
 PAUSE_ALL = 3
 
 
-@pytest.fixture
-def harbour() -> Harbour:
-    return Harbour()
-
-
 def short_squeeze(harbour: Harbour, spot: int) -> tuple[int, int]:
     """A short of two perpetuals with 5000 dollars, after the spot has risen; and its buyer.
 

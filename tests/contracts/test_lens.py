@@ -13,11 +13,6 @@ NOTHING = 0
 
 
 @pytest.fixture
-def harbour() -> Harbour:
-    return Harbour()
-
-
-@pytest.fixture
 def traders(harbour: Harbour) -> tuple[int, int]:
     """A buyer and a writer of two calls, who also hold a perpetual against each other."""
     buyer, writer = harbour.open("buyer", 5000), harbour.open("writer", 20_000, weth=1)

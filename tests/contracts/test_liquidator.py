@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Iterator
 
 import pytest
 
@@ -15,20 +14,6 @@ from tests.evm import _reason as revert_text
 SOLVENT, INSOLVENT = 1, 2
 FUND = 0
 UNLIMITED = 2**128
-
-
-@pytest.fixture(scope="module")
-def built() -> Harbour:
-    return Harbour()
-
-
-@pytest.fixture
-def harbour(built: Harbour) -> Iterator[Harbour]:
-    """One harbour for the file, put back after each test."""
-    prices, mark = dict(built.prices), built.evm.snapshot()
-    yield built
-    built.evm.revert(mark)
-    built.prices = prices
 
 
 @pytest.fixture
@@ -56,10 +41,6 @@ def broke(harbour: Harbour, book: tuple[int, int]) -> tuple[int, int]:
     return book
 
 
-def logged(harbour: Harbour, name: str) -> list[dict[str, Any]]:
-    return [event.args for event in harbour.evm.events if event.name == name]
-
-
 # Flag
 
 
@@ -69,7 +50,7 @@ def test_an_account_below_maintenance_is_flagged(harbour: Harbour, book: tuple[i
     assert harbour.liquidator.quote(account).can_flag
     equity, _, maintenance, _ = harbour.gate.margins(account)
     harbour.flag(account, keeper)
-    assert logged(harbour, "Flagged") == [
+    assert harbour.logged("Flagged") == [
         {
             "account": account,
             "flagger": keeper,
@@ -184,7 +165,7 @@ def test_an_owner_cures_by_depositing(harbour: Harbour, flagged: tuple[int, int]
     harbour.deposit(account, 5000 * USD)
     assert harbour.liquidator.quote(account).can_resolve
     harbour.liquidator.resolve(account)
-    (event,) = logged(harbour, "Resolved")
+    (event,) = harbour.logged("Resolved")
     assert event["account"] == account
     assert harbour.house.phase(account) == 0
     assert harbour.liquidator.liquidation(account).started == 0
@@ -212,7 +193,7 @@ def test_the_largest_bid_ends_the_liquidation(harbour: Harbour, flagged: tuple[i
     fraction, paid = harbour.bid(account, keeper)
     assert exact <= Fraction(fraction, WAD) <= exact + Fraction(1, 10**15)
     assert harbour.liquidator.phase(account) == 0
-    (event,) = logged(harbour, "Bid")
+    (event,) = harbour.logged("Bid")
     assert event["price"] == paid
     assert 0 <= paid * 100 - event["value"] * 98 <= event["value"] // 100
     assert event["equity_after"] - event["maintenance_after"] >= equity - maintenance
@@ -243,12 +224,12 @@ def test_a_bid_takes_the_same_fraction_of_every_balance(harbour: Harbour) -> Non
 def test_cash_from_bids_is_not_for_sale(harbour: Harbour, flagged: tuple[int, int]) -> None:
     account, keeper = flagged
     harbour.bid(account, keeper, WAD // 10)
-    (first,) = logged(harbour, "Bid")
+    (first,) = harbour.logged("Bid")
     assert harbour.liquidator.liquidation(account).reserved == first["price"]
     assert harbour.liquidator.liquidation(account).sold == WAD // 10
     before = harbour.equity(account)
     harbour.bid(account, keeper, WAD // 10)
-    (second,) = logged(harbour, "Bid")
+    (second,) = harbour.logged("Bid")
     sold = before - first["price"]
     assert abs(second["value"] * 10 - sold) < 10**12
     state = harbour.liquidator.liquidation(account)
@@ -265,7 +246,7 @@ def test_a_bid_pays_at_least_what_keeps_health(harbour: Harbour, flagged: tuple[
     price = harbour.liquidator.quote(account).price_fraction
     assert price == max(WAD - maintenance * WAD // equity, WAD * 98 // 100 * 100 // 7200)
     harbour.bid(account, keeper, WAD // 2)
-    (event,) = logged(harbour, "Bid")
+    (event,) = harbour.logged("Bid")
     assert event["equity_after"] - event["maintenance_after"] >= before
     assert harbour.equity(account) >= 0
 
@@ -382,11 +363,11 @@ def test_the_flagger_and_the_fees_are_paid_by_the_bidder(
     harbour.liquidator.set_parameters({**LIQUIDATION, "fee": WAD // 100})
     harbour.wait(60, 2640)
     harbour.flag(account, flagger)
-    (event,) = logged(harbour, "Flagged")
+    (event,) = harbour.logged("Flagged")
     reward = event["reward"]
     assert reward == event["equity"] * 2 // 100
     _, paid = harbour.bid(account, keeper, WAD // 4)
-    (event,) = logged(harbour, "Bid")
+    (event,) = harbour.logged("Bid")
     assert event["reward"] == reward // 4
     assert event["fee"] == event["value"] // 100
     assert paid == event["price"] + event["reward"] + event["fee"]
@@ -406,7 +387,7 @@ def test_rewards_and_fees_stay_below_the_discount(harbour: Harbour, book: tuple[
     equity = harbour.equity(account)
     harbour.flag(account, keeper)
     fraction, _ = harbour.bid(account, keeper, WAD // 4)
-    (event,) = logged(harbour, "Bid")
+    (event,) = harbour.logged("Bid")
     assert 0 < event["reward"] + event["fee"] <= equity * fraction // 1000 // WAD
 
 
@@ -429,7 +410,7 @@ def test_restart_once_new_losses_eat_the_reserve(
     harbour.liquidator.restart(account)
     state = harbour.liquidator.liquidation(account)
     assert (state.reserved, state.sold, state.started) == (0, 0, harbour.evm.time)
-    assert logged(harbour, "Restarted")[0]["released"] == reserved
+    assert harbour.logged("Restarted")[0]["released"] == reserved
     harbour.bid(account, keeper)
     harbour.check_conservation()
 
@@ -444,7 +425,7 @@ def test_turning_insolvent_without_equity(harbour: Harbour, flagged: tuple[int, 
     assert harbour.liquidator.quote(account).can_turn
     harbour.liquidator.turn_insolvent(account)
     assert harbour.liquidator.phase(account) == harbour.house.phase(account) == INSOLVENT
-    (event,) = logged(harbour, "TurnedInsolvent")
+    (event,) = harbour.logged("TurnedInsolvent")
     assert event["duration"] == LIQUIDATION["insolvent_duration"]
 
 
@@ -496,8 +477,8 @@ def test_an_insolvent_account_is_taken_whole(harbour: Harbour, broke: tuple[int,
     assert abs(harbour.equity(keeper) - before - equity + paid) <= 10**9
     assert harbour.liquidator.phase(account) == 0
     assert harbour.liquidator.insolvency() == (0, 0)
-    assert [event["taken_over"] for event in logged(harbour, "Closed")] == [False]
-    assert logged(harbour, "Covered")[0]["fund"] == -paid
+    assert [event["taken_over"] for event in harbour.logged("Closed")] == [False]
+    assert harbour.logged("Covered")[0]["fund"] == -paid
     harbour.check_conservation()
 
 
@@ -542,7 +523,7 @@ def test_the_shortfall_is_refreshed(harbour: Harbour, broke: tuple[int, int]) ->
     harbour.wait(60, 2100)
     harbour.liquidator.refresh(account)
     assert harbour.liquidator.insolvency()[0] == -harbour.equity(account)
-    assert logged(harbour, "ShortfallSet")[0]["total"] == -harbour.equity(account)
+    assert harbour.logged("ShortfallSet")[0]["total"] == -harbour.equity(account)
     with pytest.raises(Reverted, match="liquidator: not insolvent"):
         harbour.liquidator.refresh(keeper)
 
@@ -556,7 +537,7 @@ def test_the_backstop_closes_what_nobody_took(harbour: Harbour, broke: tuple[int
     assert harbour.liquidator.quote(account).can_close
     equity = harbour.equity(account)
     harbour.liquidator.close(account)
-    assert logged(harbour, "Closed") == [{"account": account, "equity": equity, "taken_over": True}]
+    assert harbour.logged("Closed") == [{"account": account, "equity": equity, "taken_over": True}]
     assert harbour.liquidator.phase(account) == 0
     assert harbour.house.positions(account) == []
     assert len(harbour.house.positions(FUND)) == 2
@@ -606,7 +587,7 @@ def test_a_rules_answer_is_clamped(harbour: Harbour, book: tuple[int, int]) -> N
     seen = harbour.liquidator.quote(account)
     assert (seen.max_fraction, seen.price_fraction, seen.charges) == (WAD, WAD, 0)
     fraction, _ = harbour.bid(account, keeper)
-    (event,) = logged(harbour, "Bid")
+    (event,) = harbour.logged("Bid")
     assert (fraction, event["price"]) == (WAD, event["value"])
 
 
@@ -664,7 +645,7 @@ def test_only_the_owner_sets(harbour: Harbour) -> None:
         harbour.liquidator.set_rule(stranger)
     harbour.liquidator.set_rule(harbour.house.address)
     assert harbour.liquidator.rule() == harbour.house.address
-    assert logged(harbour, "RuleSet") == [{"rule": harbour.house.address}]
+    assert harbour.logged("RuleSet") == [{"rule": harbour.house.address}]
     harbour.liquidator.set_rule("0x" + "0" * 40)
 
 
@@ -684,7 +665,7 @@ def test_parameters_have_bounds(harbour: Harbour, change: dict[str, int], reason
         harbour.liquidator.set_parameters({**LIQUIDATION, **change})
     harbour.liquidator.set_parameters({**LIQUIDATION, "fee": WAD // 10})
     assert harbour.liquidator.parameters().fee == WAD // 10
-    assert logged(harbour, "ParametersSet")
+    assert harbour.logged("ParametersSet")
 
 
 def test_the_rule_cannot_be_starved_of_gas(harbour: Harbour, book: tuple[int, int]) -> None:
@@ -755,7 +736,7 @@ def test_a_bid_that_would_lower_health_is_refused(
     with pytest.raises(Reverted, match="liquidator: health falls"):
         harbour.bid(account, keeper, WAD // 10)
     harbour.bid(account, keeper, WAD // 5)
-    (event,) = logged(harbour, "Bid")
+    (event,) = harbour.logged("Bid")
     assert event["price"] == max(5 * WAD * 98 // 100, 0)
 
 

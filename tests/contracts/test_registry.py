@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
@@ -11,23 +11,6 @@ from tests.contracts.harbour import INSTRUMENT, SCHEME, Harbour
 from tests.evm import OWNER, Reverted
 
 ZERO = "0x" + "0" * 40
-
-
-@pytest.fixture(scope="module")
-def built() -> Harbour:
-    return Harbour()
-
-
-@pytest.fixture
-def harbour(built: Harbour) -> Iterator[Harbour]:
-    """One harbour for the file, put back after each test."""
-    mark = built.evm.snapshot()
-    yield built
-    built.evm.revert(mark)
-
-
-def logged(harbour: Harbour, name: str) -> list[dict[str, Any]]:
-    return [event.args for event in harbour.evm.events if event.name == name]
 
 
 def test_ownership_passes_in_two_steps(harbour: Harbour) -> None:
@@ -68,9 +51,9 @@ def test_the_guardian_pauses_and_only_the_owner_resumes(harbour: Harbour) -> Non
     with pytest.raises(Reverted, match="registry: not allowed to pause"):
         harbour.registry.set_pause(1, sender=guardian)
     harbour.registry.set_guardian(guardian)
-    assert logged(harbour, "GuardianSet") == [{"guardian": guardian}]
+    assert harbour.logged("GuardianSet") == [{"guardian": guardian}]
     harbour.registry.set_pause(1, sender=guardian)
-    assert logged(harbour, "Paused") == [{"actor": guardian, "pause": 1}]
+    assert harbour.logged("Paused") == [{"actor": guardian, "pause": 1}]
     harbour.registry.set_pause(3, sender=guardian)
     with pytest.raises(Reverted, match="registry: not allowed to pause"):
         harbour.registry.set_pause(1, sender=guardian)
@@ -85,7 +68,7 @@ def test_contracts_are_contracts_and_the_house_stays(harbour: Harbour) -> None:
     names = ("clearing_house", "gate", "oracle", "liquidator", "backstop")
     known = {name: getattr(harbour.registry, name)() for name in names}
     harbour.registry.set_contracts(known)
-    assert logged(harbour, "ContractsSet") == [known]
+    assert harbour.logged("ContractsSet") == [known]
     for name in names:
         with pytest.raises(Reverted, match="is no contract"):
             harbour.registry.set_contracts({**known, name: harbour.matcher})
@@ -99,7 +82,7 @@ def test_venues_come_and_go(harbour: Harbour) -> None:
     assert harbour.registry.is_venue(harbour.direct.address)
     harbour.registry.set_venue(harbour.direct.address, False)
     assert not harbour.registry.is_venue(harbour.direct.address)
-    assert logged(harbour, "VenueSet") == [{"venue": harbour.direct.address, "allowed": False}]
+    assert harbour.logged("VenueSet") == [{"venue": harbour.direct.address, "allowed": False}]
     with pytest.raises(Reverted, match="registry: venue is no contract"):
         harbour.registry.set_venue(harbour.matcher, True)
 
@@ -111,7 +94,7 @@ def test_schemes_are_set_once(harbour: Harbour) -> None:
     assert harbour.registry.scheme(5) == (ZERO, 0)
     assert harbour.registry.terms(SCHEME) == (engine, 1, harbour.oracle.address)
     harbour.registry.set_scheme(5, engine, 2)
-    assert logged(harbour, "SchemeSet") == [{"scheme": 5, "engine": engine, "rulebook": 2}]
+    assert harbour.logged("SchemeSet") == [{"scheme": 5, "engine": engine, "rulebook": 2}]
     assert harbour.registry.check_scheme(5)
     assert harbour.registry.check_switch(5)
     with pytest.raises(Reverted, match="registry: scheme is set"):
@@ -133,11 +116,11 @@ def test_assets(harbour: Harbour) -> None:
     assert harbour.registry.asset(1) == weth
     token = harbour.evm.deploy("testing/MockToken.vy", "T", 8)
     harbour.registry.add_asset(token.address, WAD)
-    assert logged(harbour, "AssetAdded") == [
+    assert harbour.logged("AssetAdded") == [
         {"asset": 2, "token": token.address, "unit": 10**10, "cap": WAD}
     ]
     harbour.registry.set_cap(2, 5)
-    assert logged(harbour, "CapSet") == [{"asset": 2, "cap": 5}]
+    assert harbour.logged("CapSet") == [{"asset": 2, "cap": 5}]
     with pytest.raises(Reverted, match="registry: asset is known"):
         harbour.registry.add_asset(token.address, WAD)
     with pytest.raises(Reverted, match="registry: no such asset"):
@@ -166,12 +149,12 @@ def test_perpetuals_are_listed_and_delisted(harbour: Harbour) -> None:
     with pytest.raises(Reverted, match="registry: underlying is not listed"):
         harbour.registry.delist(BTC)
     harbour.registry.list_perp(BTC)
-    assert logged(harbour, "PerpListed") == [{"underlying": BTC}]
+    assert harbour.logged("PerpListed") == [{"underlying": BTC}]
     assert harbour.registry.is_listed(perp)
     assert not harbour.registry.is_listed(perp | 5 << 8)
     assert harbour.registry.underlyings() == [ETH, BTC]
     harbour.registry.delist(BTC)
-    assert logged(harbour, "Delisted") == [{"underlying": BTC}]
+    assert harbour.logged("Delisted") == [{"underlying": BTC}]
     assert not harbour.registry.is_listed(perp)
     assert harbour.registry.underlyings() == [ETH, BTC]
     for underlying in (8, 255):
@@ -186,7 +169,7 @@ def test_series_are_listed_for_both_kinds(harbour: Harbour) -> None:
     expiry = harbour.expiry + DAY
     harbour.registry.list_series(ETH, expiry, [WAD, 2 * WAD])
     harbour.registry.list_series(ETH, expiry, [2 * WAD, 3 * WAD])
-    assert logged(harbour, "SeriesListed") == [
+    assert harbour.logged("SeriesListed") == [
         {"underlying": ETH, "expiry": expiry, "strikes": [2 * WAD, 3 * WAD]}
     ]
     assert harbour.registry.strikes(ETH, expiry) == [WAD, 2 * WAD, 3 * WAD]
@@ -246,14 +229,14 @@ def test_series_that_are_refused(harbour: Harbour) -> None:
 def test_fees_and_interest_have_bounds(harbour: Harbour) -> None:
     harbour.registry.set_fees((5 * WAD // 100, 1))
     assert harbour.registry.fees() == (5 * WAD // 100, 1)
-    assert logged(harbour, "FeesSet")
+    assert harbour.logged("FeesSet")
     for fees in ((5 * WAD // 100 + 1, 0), (0, 5 * WAD // 100 + 1)):
         with pytest.raises(Reverted, match="registry: fee out of range"):
             harbour.registry.set_fees(fees)
     curve = (WAD, 2 * WAD, WAD // 2, 10 * WAD)
     harbour.registry.set_interest(curve)
     assert harbour.registry.interest() == curve
-    assert logged(harbour, "InterestSet")
+    assert harbour.logged("InterestSet")
     for place in (0, 1, 3):
         with pytest.raises(Reverted, match="registry: rate out of range"):
             harbour.registry.set_interest(
