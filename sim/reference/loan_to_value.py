@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.reference.margin import Assessment, blank, equity_of
+from sim.reference.margin import Assessment, assessed, equity_of
 from sim.reference.portfolio import Portfolio, sums
 from sim.reference.rulebook import LtvRulebook
 from sim.reference.validation import Floats
@@ -38,7 +38,7 @@ def loan_to_value_margin(p: Portfolio, rules: LtvRulebook) -> Assessment:
         )
 
     initial = requirement("initial")
-    return blank(
+    return assessed(
         p,
         equity=equity_of(p, values),
         initial=initial,

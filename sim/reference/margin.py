@@ -14,7 +14,7 @@ matrices do not list adds its loss in full; where nothing is lost the basis bind
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Mapping, NamedTuple
 
 import numpy as np
 
@@ -162,18 +162,55 @@ def _assess(portfolio: Portfolio, rulebook: Rulebook) -> Assessment:
 def scenario_margin(portfolio: Portfolio, rules: ScenarioRulebook) -> Assessment:
     """PROTOCOL 5, item by item."""
     p = portfolio
+    rate = np.maximum(p.market.expiries.rate, 0.0)
+    discount = np.exp(-rate * p.years) if rules.discount.use_rate else np.ones_like(p.years)
+    today, losses = scenario_losses(p, rules, discount)
+    risk = correlated(losses.loss_up, losses.loss_down, rules.correlation, p.market.underlyings.id)
+    assessment = margined(
+        p,
+        risk,
+        all_charges(p, rules.charges, dollar_delta(p)),
+        rules.factors,
+        today,
+        discount,
+        losses=losses,
+    )
+    if rules.extension is None:
+        return assessment
+    from sim.reference.venues import extended
+
+    return extended(p, rules, assessment, discount)
+
+
+class ScenarioLosses(NamedTuple):
+    """What the scenarios do to each account and underlying; shapes as in `Assessment`."""
+
+    scenario_pnl: Floats
+    loss_up: Floats
+    loss_down: Floats
+    basis: Floats
+    binding_up: Ints
+    binding_down: Ints
+
+
+def scenario_losses(
+    p: Portfolio, rules: ScenarioRulebook, discount: Floats
+) -> tuple[Floats, ScenarioLosses]:
+    """Items 1 to 5 of PROTOCOL 5: (m, e) option values now, and the losses."""
     scenarios = rules.scenarios
     count = len(scenarios)
     spot = np.array([s.spot for s in scenarios])
     weight = np.array([s.weight for s in scenarios])
-    moves = [s.vol for s in scenarios]
 
     # Values per account and expiry: today, in each scenario, and with the forward up and down.
-    rate = np.maximum(p.market.expiries.rate, 0.0)
-    discount = np.exp(-rate * p.years) if rules.discount.use_rate else np.ones_like(p.years)
     columns = [1.0, *spot, rules.basis.up, rules.basis.down]
-    column_moves = [VolMove.UNCHANGED, *moves, VolMove.UNCHANGED, VolMove.UNCHANGED]
-    values = revalue(p, np.array(columns), column_moves, rules.vol) * discount[:, None]
+    moves = [
+        VolMove.UNCHANGED,
+        *(s.vol for s in scenarios),
+        VolMove.UNCHANGED,
+        VolMove.UNCHANGED,
+    ]
+    values = revalue(p, np.array(columns), moves, rules.vol) * discount[:, None]
     today = values[:, :, 0]
     shocked, moved = values[:, :, 1 : count + 1], values[:, :, count + 1 :]
 
@@ -192,49 +229,7 @@ def scenario_margin(portfolio: Portfolio, rules: ScenarioRulebook) -> Assessment
     # 5: the worst loss on either side.
     loss_up, binding_up = worst_loss(pnl, basis, spot >= 1)
     loss_down, binding_down = worst_loss(pnl, basis, spot <= 1)
-
-    # 6-8: across underlyings, charges, requirements.
-    risk = correlated(loss_up, loss_down, rules.correlation, p.market.underlyings.id)
-    charges = all_charges(p, rules.charges, dollar_delta(p))
-    inside, outside, initial_only = charges.sum(axis=1).T
-    factor = initial_factor(rules.factors, p.market.stable)
-    maintenance = rules.factors.maintenance * (risk + inside) + outside
-    initial = factor * (risk + inside) + outside + initial_only
-
-    # 9-10: equity, and the cap of a book that can owe nothing.
-    equity = equity_of(p, today)
-    if rules.factors.long_only_cap:
-        maintenance, initial = capped(p, equity, maintenance, initial)
-
-    assessment = Assessment(
-        accounts=p.book.accounts,
-        equity=equity,
-        initial=initial,
-        maintenance=maintenance,
-        risk=risk,
-        charge_inside=inside,
-        charge_outside=outside,
-        charge_initial=initial_only,
-        charges=charges,
-        initial_factor=factor,
-        option_value=today.sum(axis=1),
-        collateral_value=p.collateral.sum(axis=1),
-        **greeks_by_underlying(p, discount),
-        expiry_value=today,
-        scenario_pnl=pnl,
-        loss_up=loss_up,
-        loss_down=loss_down,
-        basis=basis,
-        binding_up=binding_up,
-        binding_down=binding_down,
-        gross_notional=p.gross_notional,
-        budget=error_budget(p, count + 3),
-    )
-    if rules.extension is None:
-        return assessment
-    from sim.reference.venues import extended
-
-    return extended(p, rules, assessment, discount)
+    return today, ScenarioLosses(pnl, loss_up, loss_down, basis, binding_up, binding_down)
 
 
 def revalue(p: Portfolio, spot: Floats, moves: list[VolMove], vol: Vol) -> Floats:
@@ -433,7 +428,44 @@ def error_budget(p: Portfolio, columns: int) -> Floats:
     return np.asarray(_BUDGET * p.gross_notional + _WEI * (1 + held * columns))
 
 
-def blank(
+def margined(
+    p: Portfolio,
+    risk: Floats,
+    charges: Floats,
+    factors: Factors,
+    values: Floats,
+    discount: Floats,
+    *,
+    losses: ScenarioLosses | None = None,
+    roll: bool = True,
+) -> Assessment:
+    """Items 7 to 10 of PROTOCOL 5: requirements from (m,) a core and its charges, and equity.
+
+    `values` (m, e) are those of options now, the other arguments those of `assessed`.
+    """
+    inside, outside, initial_only = charges.sum(axis=1).T
+    factor = initial_factor(factors, p.market.stable)
+    maintenance = factors.maintenance * (risk + inside) + outside
+    initial = factor * (risk + inside) + outside + initial_only
+    equity = equity_of(p, values)
+    if factors.long_only_cap:
+        maintenance, initial = capped(p, equity, maintenance, initial)
+    return assessed(
+        p,
+        equity=equity,
+        initial=initial,
+        maintenance=maintenance,
+        risk=risk,
+        initial_factor=factor,
+        discount=discount,
+        expiry_value=values,
+        charges=charges,
+        losses=losses,
+        roll=roll,
+    )
+
+
+def assessed(
     p: Portfolio,
     *,
     equity: Floats,
@@ -444,14 +476,19 @@ def blank(
     discount: Floats,
     expiry_value: Floats,
     charges: Floats | None = None,
+    losses: ScenarioLosses | None = None,
     roll: bool = True,
 ) -> Assessment:
-    """Assessment of a method without scenarios: what it does not compute is 0 or empty."""
+    """Assessment with all that every method has; charges and losses a method lacks are 0."""
     if charges is None:
         charges = np.zeros((p.accounts, len(CHARGES), len(PLACES)))
+    # A position is valued now, in each scenario, and with its forward up and down.
+    columns = 1 if losses is None else losses.scenario_pnl.shape[2] + 3
+    if losses is None:
+        none = np.zeros((p.accounts, p.underlyings))
+        nowhere = none.astype(np.int64)
+        losses = ScenarioLosses(np.zeros((*none.shape, 0)), none, none, none, nowhere, nowhere)
     inside, outside, initial_only = charges.sum(axis=1).T
-    losses = np.zeros((p.accounts, p.underlyings))
-    binding = np.zeros(losses.shape, dtype=np.int64)
     return Assessment(
         accounts=p.book.accounts,
         equity=equity,
@@ -467,12 +504,12 @@ def blank(
         collateral_value=p.collateral.sum(axis=1),
         **greeks_by_underlying(p, discount, roll),
         expiry_value=expiry_value,
-        scenario_pnl=np.zeros((p.accounts, p.underlyings, 0)),
-        loss_up=losses,
-        loss_down=losses,
-        basis=losses,
-        binding_up=binding,
-        binding_down=binding,
+        scenario_pnl=losses.scenario_pnl,
+        loss_up=losses.loss_up,
+        loss_down=losses.loss_down,
+        basis=losses.basis,
+        binding_up=losses.binding_up,
+        binding_down=losses.binding_down,
         gross_notional=p.gross_notional,
-        budget=error_budget(p, 1),
+        budget=error_budget(p, columns),
     )

@@ -10,11 +10,8 @@ from sim.reference.book import YEAR
 from sim.reference.margin import (
     Assessment,
     all_charges,
-    blank,
-    capped,
     dollar_delta,
-    equity_of,
-    initial_factor,
+    margined,
 )
 from sim.reference.portfolio import Portfolio
 from sim.reference.rulebook import SensitivityRulebook
@@ -84,26 +81,8 @@ def sensitivity_margin(p: Portfolio, rules: SensitivityRulebook) -> Assessment:
     risk = np.maximum(risk, least)
 
     charges = all_charges(p, rules.charges, every_delta)
-    inside, outside, initial_only = charges.sum(axis=1).T
-    factor = initial_factor(rules.factors, p.market.stable)
     values = p.by_expiry(g.price * of_series)
-    equity = equity_of(p, values)
-    maintenance = rules.factors.maintenance * (risk + inside) + outside
-    initial = factor * (risk + inside) + outside + initial_only
-    if rules.factors.long_only_cap:
-        maintenance, initial = capped(p, equity, maintenance, initial)
-    return blank(
-        p,
-        equity=equity,
-        initial=initial,
-        maintenance=maintenance,
-        risk=risk,
-        initial_factor=factor,
-        discount=discount,
-        expiry_value=values,
-        charges=charges,
-        roll=False,
-    )
+    return margined(p, risk, charges, rules.factors, values, discount, roll=False)
 
 
 def bucket_vegas(p: Portfolio, rules: SensitivityRulebook, vega: Floats) -> Floats:
