@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
 import pytest
 
 from sim.reference.book import CALL, PERP, PUT
@@ -90,7 +91,6 @@ def test_bounds_hold_or_not(bound, value, held):
 
 
 def test_the_schema_accepts_the_library_and_refuses_a_typo():
-    jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(json_schema())
     for name in shipped():
         assert not list(validator.iter_errors(assemble(locate(name)).data))
