@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from sim.errors import InputError
-from sim.units import duration, money, parse_duration, parse_ratio, percent, utc
+from sim.units import duration, parse_duration, parse_ratio, percent, utc
 
 if TYPE_CHECKING:
     from sim.reference.aggregation import Exposures
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sim.reference.rulebook import Rulebook
     from sim.scenario.book_file import MarketEntry
 
-_ACCOUNTS_SHOWN = 12
 _PLOTS = (".png", ".svg", ".pdf")
 
 
@@ -93,8 +92,11 @@ def command(
       plimsoll risk book.yaml --vega-limit 500 --plot risk.png
       plimsoll risk book.yaml --history 2022-11-ftx --horizon 4h
     """
+    from rich.console import Console
+
     from sim import rulebooks as shelf
     from sim.reference import exposures
+    from sim.report.risk import draw, show
     from sim.scenario.book_file import load, load_market
 
     for name, value in (
@@ -115,18 +117,18 @@ def command(
     rules = {name: shelf.load(name) for name in rulebooks or shelf.names()}
     margins, skipped = _margins(held, market, rules)
     found = exposures(held, market)
-    risk, losses = tail_figures(held, market, entry, level, horizon, scenarios, seed)
+    risk, losses = _tail_figures(held, market, entry, level, horizon, scenarios, seed)
     if history is not None:
-        risk += historical_figures(held, market, history, level, horizon)
+        risk += _historical_figures(held, market, history, level, horizon)
     hedge = _hedge(held, market, found, delta_limit, gamma_limit, vega_limit)
     if plot is not None:
-        _draw(plot, held, market, margins, losses, level)
+        draw(plot, held, market, margins, losses, level)
     report = {
         "book": str(book),
         "time": utc(market.time),
         "accounts": _accounts(held, market),
         "greeks": _greeks(found, market),
-        "margin": margins_report(margins, skipped),
+        "margin": _margins_report(margins, skipped),
         "risk": {"level": level, "horizon_seconds": horizon, "seed": seed, "methods": risk},
         "concentration": _concentration(held, found, market),
         "hedge": _hedge_report(hedge, market),
@@ -134,7 +136,7 @@ def command(
     if as_json:
         click.echo(orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY))
     else:
-        _show(report)
+        show(report, Console(soft_wrap=True, highlight=False))
 
 
 def _margins(
@@ -186,7 +188,7 @@ def _greeks(found: Exposures, market: Market) -> dict[str, Any]:
     }
 
 
-def margins_report(
+def _margins_report(
     margins: dict[str, Assessment], skipped: dict[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Totals of the book and every account under each rulebook."""
@@ -214,7 +216,7 @@ def margins_report(
     return report | {name: {"skipped": why} for name, why in skipped.items()}
 
 
-def tail_figures(
+def _tail_figures(
     book: Book,
     market: Market,
     entry: MarketEntry,
@@ -272,7 +274,7 @@ _SIMULATED = {
 }
 
 
-def historical_figures(
+def _historical_figures(
     book: Book, market: Market, history: str, level: float, horizon: int
 ) -> list[dict[str, Any]]:
     """VaR and ES of the whole book under the moves of recorded prices, repriced in full.
@@ -391,176 +393,3 @@ def _hedge_report(hedge: Hedge, market: Market) -> dict[str, Any]:
             for name, row in zip(market.underlyings.name, residual, strict=True)
         },
     }
-
-
-def _show(report: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True, highlight=False)
-
-    def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        shown = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for i, name in enumerate(columns):
-            shown.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
-        for row in rows:
-            shown.add_row(*row)
-        console.print(shown)
-        console.print()
-
-    accounts, greeks = report["accounts"], report["greeks"]
-    spots = ", ".join(f"{name} {spot:,.6g}" for name, spot in accounts["underlyings"].items())
-    console.print(
-        f"{report['book']}: {accounts['count']} accounts, {accounts['positions']} positions at "
-        f"{report['time']} ({spots})\n"
-    )
-    table(
-        "Greeks",
-        ("", "value", "dollar delta", "gamma per 1 %", "vega per point", "theta per day"),
-        [
-            (
-                name,
-                money(g["value"]),
-                money(g["dollar_delta"]),
-                money(g["dollar_gamma"] / 100),
-                money(g["vega"] / 100),
-                money(g["theta"] / 365),
-            )
-            for name, g in [
-                *greeks["by_underlying"].items(),
-                *greeks["by_expiry"].items(),
-                ("total", greeks["total"]),
-            ]
-        ],
-    )
-    table(
-        "Margin, sum over accounts",
-        ("rulebook", "equity", "initial", "maintenance", "below initial", "below maintenance"),
-        [
-            (
-                name,
-                money(m["equity"]),
-                money(m["initial"]),
-                money(m["maintenance"]),
-                str(m["below_initial"]),
-                str(m["below_maintenance"]),
-            )
-            for name, m in report["margin"].items()
-            if "skipped" not in m
-        ],
-    )
-    for name, m in report["margin"].items():
-        if "skipped" in m:
-            console.print(f"{name}: left out, {m['skipped']}")
-    if 1 < accounts["count"] <= _ACCOUNTS_SHOWN:
-        _show_accounts(report, table)
-    risk = report["risk"]
-    table(
-        f"Loss of the whole book over {duration(risk['horizon_seconds'])} at "
-        f"{percent(risk['level'], 1)}",
-        ("method", "VaR", "ES", "error of ES"),
-        [
-            (
-                row["method"],
-                money(row["value_at_risk"]),
-                money(row["expected_shortfall"]),
-                "" if not row["es_standard_error"] else f"± {money(row['es_standard_error'])}",
-            )
-            for row in risk["methods"]
-            if "skipped" not in row
-        ],
-    )
-    for row in risk["methods"]:
-        if row.get("note") or "skipped" in row:
-            console.print(f"  {row['method']}: {row.get('note') or row['skipped']}", style="dim")
-    console.print()
-    table(
-        "Concentration",
-        ("of", "Herfindahl", "effective number", "largest", "share"),
-        [
-            (
-                name,
-                f"{c['herfindahl']:.3f}",
-                f"{c['effective']:.2f}",
-                c["largest"],
-                percent(c["largest_share"]),
-            )
-            for name, c in report["concentration"].items()
-        ],
-    )
-    hedge = report["hedge"]
-    held = "inside the limits" if hedge["within_limits"] else "as close to the limits as possible"
-    table(
-        f"Hedge of the whole book: {held}, at a cost of {money(hedge['cost'])}",
-        ("trade", "size"),
-        [
-            (
-                " ".join(
-                    str(x)
-                    for x in (t["underlying"], t["kind"], t["expiry"], t["strike"])
-                    if x is not None
-                ),
-                f"{t['size']:+,.6g}",
-            )
-            for t in hedge["trades"]
-        ]
-        or [("none is needed", "")],
-    )
-
-
-def _show_accounts(report: dict[str, Any], table: Any) -> None:
-    """Print excess over maintenance, one row an account, one column a rulebook."""
-    done = {name: m for name, m in report["margin"].items() if "skipped" not in m}
-    rows = []
-    for i in range(report["accounts"]["count"]):
-        each = [m["accounts"][i] for m in done.values()]
-        rows.append(
-            (str(each[0]["account"]), *(money(a["equity"] - a["maintenance"]) for a in each))
-        )
-    if done:
-        table("Equity less maintenance", ("account", *done), rows)
-
-
-def _draw(
-    path: Path,
-    book: Book,
-    market: Market,
-    margins: dict[str, Assessment],
-    losses: Any,
-    level: float,
-) -> None:
-    """Draw value against spot, the simulated losses, and margin by rulebook."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    from sim.reference.horizon import Shocks, horizon_losses
-    from sim.reference.risk_measures import tail_risk
-
-    moves = np.linspace(0.5, 1.5, 101)
-    grid = np.repeat(moves[:, None], market.underlyings.id.size, axis=1)
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
-    for vol, label in ((1.0, "vol unchanged"), (1.5, "vol × 1.5"), (0.7, "vol × 0.7")):
-        shocks = Shocks(grid, np.full_like(grid, vol), 0.0)
-        profit = -horizon_losses(book.merged(), market, shocks)[0]
-        axes[0].plot(100 * (moves - 1), profit, label=label)
-    axes[0].set(title="Profit of the book", xlabel="move of all spots, %")
-    axes[0].axhline(0, color="grey", linewidth=0.5)
-    axes[0].legend()
-    measured = tail_risk(losses, level)
-    axes[1].hist(losses, bins=120, color="steelblue")
-    axes[1].set_yscale("log")
-    axes[1].axvline(measured.value_at_risk, color="darkorange", label="VaR")
-    axes[1].axvline(measured.expected_shortfall, color="firebrick", label="ES")
-    axes[1].set(title="Simulated losses", xlabel="loss")
-    axes[1].legend()
-    names = list(margins)
-    at = np.arange(len(names))
-    axes[2].barh(at - 0.2, [margins[n].initial.sum() for n in names], 0.4, label="initial")
-    axes[2].barh(at + 0.2, [margins[n].maintenance.sum() for n in names], 0.4, label="maintenance")
-    axes[2].set_yticks(at, names)
-    axes[2].set(title="Requirement, sum over accounts")
-    axes[2].legend()
-    figure.savefig(path)
-    plt.close(figure)
