@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console
 
 from sim.cli._prices import Prices, read_prices
-from sim.cli.calibrate import check_plot, grid
+from sim.cli.calibrate import check_plot
 from sim.errors import InputError, unknown
+from sim.report.terminal import grid, terminal
 
 _REJECTED = 0.01
 _FAT_TAIL = 3.0  # degrees of freedom of the second reading of Z2
@@ -145,7 +145,7 @@ def _show(
     side: str,
     count: int,
 ) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal()
     console.print(
         f"[bold]{prices.name} {prices.assets[0]}[/], {side}: {count} forecasts at {level:g}, each "
         f"from the {window} returns of {prices.interval:,} s before it; "

@@ -16,6 +16,7 @@ from rich.table import Table
 import sim.bench
 from sim.bench import Report
 from sim.errors import InputError, unknown
+from sim.report.terminal import terminal
 
 
 @click.command()
@@ -43,7 +44,7 @@ def command(names: tuple[str, ...], quick: bool, settings: tuple[str, ...], as_j
             raise unknown("benchmark", name, [*known, "all"])
     chosen = known if "all" in names else list(dict.fromkeys(names))
     reports = []
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal()
     for name in chosen:
         run: Callable[..., Report] = import_module(f"sim.bench.{name}").run
         report = run(quick=quick, **_sizes(name, run, settings))

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
 
 from sim.cli._prices import Prices, read_prices
 from sim.errors import InputError
+from sim.report.terminal import grid, terminal
 
 _PLOTS = (".png", ".svg", ".pdf")
 
@@ -84,14 +83,6 @@ def check_plot(path: Path | None) -> None:
         raise InputError(f"--plot {path}: the folder does not exist")
 
 
-def grid(*headings: str) -> Table:
-    """Build a table whose columns after the first are numbers."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for position, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if position == 0 else "right")
-    return table
-
-
 def _copula(fit: Any) -> dict[str, Any]:
     lower, upper = fit.copula.tail_dependence()
     return {
@@ -108,7 +99,7 @@ def _number(value: float) -> str:
 
 
 def _show(prices: Prices, fits: Any, copulas: Any, factors: Any, level: float) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal()
     gaps = int((~prices.adjacent).sum())
     console.print(
         f"[bold]{prices.name}[/]: {prices.returns.shape[0]} returns of {prices.interval:,} s"

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sim.cli._progress import progress_bar
+from sim.report.terminal import terminal
 
 if TYPE_CHECKING:
     from sim.engine.divergence import Divergence
@@ -44,7 +45,7 @@ def command(a: str, b: str, as_json: bool) -> int:
     if as_json:
         click.echo(orjson.dumps({"equal": found.equal, **asdict(found)}, default=str))
     else:
-        _show(found, Console(soft_wrap=True, highlight=False))
+        _show(found, terminal())
     return 0 if found.equal else 1
 
 

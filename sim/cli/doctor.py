@@ -11,11 +11,11 @@ from pathlib import Path
 
 import click
 import orjson
-from rich.console import Console
 
 from sim import __version__
 from sim import cache as disk
 from sim.errors import PlimsollError
+from sim.report.terminal import terminal
 
 PACKAGES = {
     "vyper": "0.4.3",
@@ -66,7 +66,7 @@ def command(fix: bool, as_json: bool) -> int:
         found = [asdict(finding) for finding in findings]
         click.echo(orjson.dumps({"sound": sound, "findings": found}))
     else:
-        console = Console(soft_wrap=True, highlight=False)
+        console = terminal()
         for finding in findings:
             mark = "[green]ok[/]  " if finding.problem is None else "[red]no[/]  "
             console.print(f"{mark}{finding.what:<12} {finding.state}")

@@ -11,12 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from sim.cli._progress import progress_bar
+from sim.report.terminal import terminal
 from sim.units import from_wad, utc
 
 if TYPE_CHECKING:
     from sim.engine.explain import Explanation, Figure
-
-_PIPE_COLUMNS = 132
 
 
 @click.command()
@@ -44,10 +43,7 @@ def command(run: str, account: int, step: int | None, as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(found.as_dict()))
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPE_COLUMNS)
-    _show(found, console)
+    _show(found, terminal())
 
 
 def _show(e: Explanation, console: Console) -> None:

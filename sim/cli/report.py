@@ -19,10 +19,10 @@ def command(run: str, open_page: bool, as_json: bool, dictionary: bool) -> None:
       plimsoll report runs/black-thursday-1a2b3c4d --open
     """
     import orjson
-    from rich.console import Console
 
     from sim import results
     from sim.report.console import facts, show
+    from sim.report.terminal import terminal
 
     chosen = results.Run.open(run)
     if dictionary:
@@ -30,6 +30,6 @@ def command(run: str, open_page: bool, as_json: bool, dictionary: bool) -> None:
     elif as_json:
         click.echo(orjson.dumps(facts(chosen)))
     else:
-        show(chosen, Console(soft_wrap=True))
+        show(chosen, terminal())
     if open_page:
         click.launch(str(chosen.report.resolve()))

@@ -92,11 +92,10 @@ def command(
       plimsoll risk book.yaml --vega-limit 500 --plot risk.png
       plimsoll risk book.yaml --history 2022-11-ftx --horizon 4h
     """
-    from rich.console import Console
-
     from sim import rulebooks as shelf
     from sim.reference import exposures
     from sim.report.risk import draw, show
+    from sim.report.terminal import terminal
     from sim.scenario.book_file import load, load_market
 
     for name, value in (
@@ -136,7 +135,7 @@ def command(
     if as_json:
         click.echo(orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY))
     else:
-        show(report, Console(soft_wrap=True, highlight=False))
+        show(report, terminal())
 
 
 def _margins(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 import orjson
-from rich.console import Console
 
 from sim.cli._progress import progress_bar
+from sim.report.terminal import terminal
 
 
 @click.command()
@@ -67,5 +67,5 @@ def command(
     elif ctx.parent and ctx.parent.params.get("quiet"):
         click.echo(finished.manifest["outcome"]["verdict"])
     else:
-        show(finished, Console(soft_wrap=True))
+        show(finished, terminal())
     return 0 if finished.held else 1

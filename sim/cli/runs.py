@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 import orjson
-from rich.console import Console
 from rich.table import Table
+
+from sim.report.terminal import terminal
 
 
 @click.command()
@@ -41,10 +42,10 @@ def command(folder: Path, as_json: bool) -> None:
             str(summary["decision_flips"]),
             run.fingerprint[:16],
         )
-    console = Console(soft_wrap=True)
+    console = terminal()
     if runs:
-        console.print(table, highlight=False)
+        console.print(table)
     else:
         console.print(f"no finished runs in {folder}")
     for name in unfinished:
-        console.print(f"{name} did not finish", style="yellow", highlight=False)
+        console.print(f"{name} did not finish", style="yellow")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from sim.reference.book import Book, Market
 from sim.reference.horizon import Shocks, horizon_losses
 from sim.reference.margin import Assessment
 from sim.reference.risk_measures import tail_risk
 from sim.reference.validation import Floats
+from sim.report.terminal import grid
 from sim.units import duration, money, percent
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     accounts = report["accounts"]
     spots = ", ".join(f"{name} {spot:,.6g}" for name, spot in accounts["underlyings"].items())
     console.print(
-        f"{report['book']}: {accounts['count']} accounts, {accounts['positions']} positions at "
+        f"{report['book']}: {_count(accounts['count'], 'account')}, "
+        f"{_count(accounts['positions'], 'position')} at "
         f"{report['time']} ({spots})\n"
     )
     _show_greeks(console, report["greeks"])
@@ -163,12 +164,14 @@ def _show_hedge(console: Console, hedge: Mapping[str, Any]) -> None:
     )
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def _print_table(
     console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    table = grid(*columns, title=title)
     for row in rows:
         table.add_row(*row)
     console.print(table)
