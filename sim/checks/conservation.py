@@ -42,7 +42,7 @@ class Conservation:
 def balance(snapshot: Snapshot) -> Conservation:
     """Check one snapshot, which must hold every account that was ever opened."""
     ledger = snapshot.ledger
-    cash = sum(snapshot.cash)
+    cash = sum(snapshot.stored_cash)
     identity = (
         cash
         + ledger.perp_settlement

@@ -52,6 +52,7 @@ class Recorder:
             "transactions",
             [
                 {
+                    "block": block.number,
                     "step": step,
                     "index": index,
                     "agent": action.agent,
@@ -69,6 +70,7 @@ class Recorder:
             "events",
             [
                 {
+                    "block": block.number,
                     "step": step,
                     "index": index,
                     "log": log,
@@ -82,7 +84,7 @@ class Recorder:
         self._writer.add(
             "waterfall",
             [
-                {"step": step, "index": index, "log": log, **row}
+                {"block": block.number, "step": step, "index": index, "log": log, **row}
                 for index, log, event in numbered
                 for row in _losses(event, events[index])
             ],
@@ -107,7 +109,7 @@ class Recorder:
         self._prices(step, snapshot, truth)
         self._accounts(step, snapshot, agreement)
         self._changed_positions(step, snapshot)
-        self._liquidations(step, events, snapshot)
+        self._liquidations(step, block, events, snapshot)
         self._checks(step, snapshot, agreement, money)
 
     def _steps(
@@ -195,6 +197,7 @@ class Recorder:
                     "phase": int(snapshot.phase[row]),
                     "usable": int(snapshot.usable[row]),
                     "cash_wad": snapshot.cash[row],
+                    "stored_cash_wad": snapshot.stored_cash[row],
                     "equity_wad": snapshot.equity[row],
                     "initial_wad": snapshot.initial[row],
                     "maintenance_wad": snapshot.maintenance[row],
@@ -233,7 +236,7 @@ class Recorder:
         self._writer.add("positions", rows)
 
     def _liquidations(
-        self, step: int, events: Sequence[Sequence[Event]], snapshot: Snapshot
+        self, step: int, block: Block, events: Sequence[Sequence[Event]], snapshot: Snapshot
     ) -> None:
         row_of = {account: row for row, account in enumerate(snapshot.accounts.tolist())}
         rows = []
@@ -244,6 +247,7 @@ class Recorder:
             args = event.args
             row = row_of[args["account"]]
             entry = {
+                "block": block.number,
                 "step": step,
                 "index": index,
                 "log": log,

@@ -28,7 +28,7 @@ from sim.errors import InputError
 from sim.protocol.client import Snapshot
 from sim.results import Run
 
-EXACT = ("cash", "equity", "initial", "maintenance")
+EXACT = ("cash", "stored_cash", "equity", "initial", "maintenance")
 """Columns of the accounts table that end in `_wad`."""
 _PLAIN = ("phase", "usable")
 _DECIMAL_BYTES = 16

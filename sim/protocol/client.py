@@ -64,8 +64,9 @@ class Snapshot:
     usable, phase : (m,) int
         Purposes that the market data is fresh for (1 opening, 2 closing, 4 liquidation), and phase
         of liquidation.
-    equity, initial, maintenance, cash : tuple of m int
-        WAD, as the chain answers; `cash` is the stored cash, interest not included.
+    equity, initial, maintenance, cash, stored_cash : tuple of m int
+        WAD, as the chain answers; `cash` is that of the account's book, interest and haircuts
+        included, `stored_cash` what the contract holds until it is next touched.
     greeks : (m, u, 4) float
         Delta, gamma, vega, theta by underlying of the market.
     book, market
@@ -86,6 +87,7 @@ class Snapshot:
     initial: tuple[int, ...]
     maintenance: tuple[int, ...]
     cash: tuple[int, ...]
+    stored_cash: tuple[int, ...]
     greeks: NDArray[np.float64]
     book: Book
     market: Market
@@ -182,6 +184,7 @@ class Protocol:
             initial=tuple(risks.initial),
             maintenance=tuple(risks.maintenance),
             cash=tuple(risks.cash),
+            stored_cash=tuple(risks.stored_cash),
             greeks=risks.greeks,
             book=risks.book(market.assets.id),
             market=market,
@@ -273,14 +276,14 @@ class _Risks:
         self.accounts = low[at]
         self.usable = low[at + 1]
         self.phase = low[at + 2]
-        self.cash = self._integers(at + 3)
+        self.stored_cash = self._integers(at + 3)
         self.equity = self._integers(at + 6)
         self.initial = self._integers(at + 7)
         self.maintenance = self._integers(at + 8)
         self.greeks = self._greeks(at + low[at + 9] // 32, underlyings)
 
         book = at + low[at + 10] // 32
-        self._settled = self._integers(book)
+        self.cash = self._integers(book)
         self._unsettled = self._integers(book + 1)
         holdings = book + low[book + 2] // 32
         start, place = self._rows(holdings)
@@ -331,7 +334,7 @@ class _Risks:
         decoded = words.decode_positions(words.limbs(b"".join(self.words.values())))
         return Book.of(
             self.accounts,
-            cash=_wads(self._settled),
+            cash=_wads(self.cash),
             unsettled=_wads(self._unsettled),
             assets=assets,
             holdings=holdings,

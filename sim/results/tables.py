@@ -120,7 +120,8 @@ TABLES: dict[str, Table] = {
                     "usable",
                     "what its market data is fresh for: 1 opening, 2 closing, 4 liquidation",
                 ),
-                *_money("cash", "cash with interest"),
+                *_money("cash", "cash, interest and haircuts up to this block included"),
+                *_money("stored_cash", "cash as stored, at the account's last change of it"),
                 *_money("equity", "equity on chain"),
                 *_money("initial", "initial margin on chain"),
                 *_money("maintenance", "maintenance margin on chain"),
@@ -157,8 +158,9 @@ TABLES: dict[str, Table] = {
         Table(
             "transactions",
             "Every transaction, in block order.",
-            ("step", "index"),
+            ("block", "index"),
             (
+                _int("block", "block number; the set-up takes several blocks"),
                 _int("step", "number of the step; -1 is the set-up"),
                 _int("index", "place in the block"),
                 _text("agent", "who sent it"),
@@ -172,8 +174,9 @@ TABLES: dict[str, Table] = {
         Table(
             "events",
             "Every event of the protocol.",
-            ("step", "index", "log"),
+            ("block", "log"),
             (
+                _int("block", "block number"),
                 _int("step", "number of the step; -1 is the set-up"),
                 _int("index", "place of the transaction in the block"),
                 _int("log", "place of the event in the block"),
@@ -184,9 +187,11 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "liquidations",
-            "What happened to accounts in liquidation.",
-            ("step", "index", "log"),
+            "What happened to accounts in liquidation. An account flagged without equity has two "
+            "rows of one event: it is insolvent at once.",
+            ("block", "log", "what"),
             (
+                _int("block", "block number"),
                 _int("step", "number of the step"),
                 _int("index", "place of the transaction in the block"),
                 _int("log", "place of the event in the block"),
@@ -202,8 +207,9 @@ TABLES: dict[str, Table] = {
         Table(
             "waterfall",
             "Who bore each loss, layer by layer.",
-            ("step", "index", "log"),
+            ("block", "log", "layer"),
             (
+                _int("block", "block number"),
                 _int("step", "number of the step"),
                 _int("index", "place of the transaction in the block"),
                 _int("log", "place of the event in the block"),

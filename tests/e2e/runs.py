@@ -13,6 +13,7 @@ import pytest
 
 from sim.chain.binary import find_anvil
 from sim.errors import EnvironmentFault
+from sim.results import TABLES, Run
 
 HERE = Path(__file__).parent
 SHORT = HERE / "short.yaml"
@@ -57,6 +58,15 @@ def run_json(*arguments: object, env: dict[str, str] | None = None) -> dict[str,
     assert done.returncode in (0, 1), done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def repeated_keys(run: Run) -> list[str]:
+    """Return the tables in which two rows have the same key."""
+    return [
+        name
+        for name, table in TABLES.items()
+        if run.table(name).duplicated(subset=list(table.keys)).any()
+    ]
 
 
 def children(pid: int) -> list[int]:

@@ -13,7 +13,7 @@ import pytest
 import sim
 from sim.cli import main
 from sim.scenario.loader import shipped
-from tests.e2e.runs import SHORT
+from tests.e2e.runs import SHORT, repeated_keys
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -23,6 +23,7 @@ def test_the_first_steps_agree(name, tmp_path):
     checks = run.checks
     assert checks["held"].all(), checks[~checks["held"]]
     assert run.accounts["account"].nunique() > 2
+    assert repeated_keys(run) == []
 
 
 def test_check_runs_scenarios_as_tests(tmp_path, monkeypatch, capsys):

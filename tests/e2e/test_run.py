@@ -9,7 +9,7 @@ import pytest
 
 import sim
 from sim.results import TABLES, Run
-from tests.e2e.runs import GOLDEN, SHORT, needs_anvil, plimsoll, run_json
+from tests.e2e.runs import GOLDEN, SHORT, needs_anvil, plimsoll, repeated_keys, run_json
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,21 @@ def test_a_fresh_process_repeats_the_run_block_by_block(on_anvil, tmp_path):
     for name in TABLES:
         files = [run.folder / f"{name}.parquet" for run in (one, other)]
         assert files[0].read_bytes() == files[1].read_bytes(), name
+
+
+def test_every_row_of_every_table_has_its_own_key(on_revm):
+    run = Run.open(on_revm["run"])
+    assert run.transactions.query("step == -1")["block"].nunique() > 1
+    assert repeated_keys(run) == []
+
+
+def test_cash_is_with_interest_and_stored_cash_without(on_revm):
+    accounts = Run.open(on_revm["run"]).accounts
+    borrowers = accounts[accounts["stored_cash"] < 0]
+    assert (borrowers["cash"] <= borrowers["stored_cash"]).all()
+    assert (borrowers["cash"] < borrowers["stored_cash"]).any()
+    lenders = accounts[accounts["stored_cash"] > 0]
+    assert (lenders["cash"] == lenders["stored_cash"]).all()
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_replay_repeats_to_the_bit(crash):
     assert found.whole
     assert found.fingerprint == crash.fingerprint
     assert found.states == len(crash.steps)
-    assert found.figures == 6 * len(crash.accounts)
+    assert found.figures == 7 * len(crash.accounts)
 
 
 @needs_anvil

@@ -5,7 +5,7 @@ import pytest
 from sim.errors import EnvironmentFault, InputError
 from sim.results import TABLES, Run, RunWriter, dictionary, existing_runs
 
-WATERFALL = {"step": 1, "index": 0, "log": 3, "layer": "fund", "account": 7}
+WATERFALL = {"block": 5, "step": 1, "index": 0, "log": 3, "layer": "fund", "account": 7}
 MANIFEST = {"schema": 1, "identity": "i", "fingerprint": "f", "outcome": {"held": True}}
 
 
