@@ -7,6 +7,7 @@ orders among them, and later calls `observe` with what became of its intents.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Generic, Sequence, TypeVar
 
 import numpy as np
@@ -32,7 +33,7 @@ class Params(Model):
 P = TypeVar("P", bound=Params)
 
 
-class Agent(Generic[P]):
+class Agent(ABC, Generic[P]):
     """Base of all agents.
 
     Parameters
@@ -56,9 +57,9 @@ class Agent(Generic[P]):
         p = self.params
         return {p.collateral: p.capital / board.asset_price(p.collateral)}
 
+    @abstractmethod
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         """Return what the agent wants of this step."""
-        raise NotImplementedError
 
     def quote(self, view: View, order: Order) -> Quote | None:
         """Return the price at which this agent takes the other side of an order, if it does."""

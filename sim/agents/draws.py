@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, Literal, Mapping
 
 import numpy as np
@@ -39,8 +40,8 @@ class _Continuous(Model):
             value = max(value, self.min)
         return value if self.max is None else min(value, self.max)
 
-    def _draw(self, rng: np.random.Generator) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _draw(self, rng: np.random.Generator) -> float: ...
 
     @model_validator(mode="after")
     def _ordered(self) -> _Continuous:

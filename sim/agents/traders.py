@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from math import floor
 from typing import ClassVar, Literal, Sequence, TypeVar
 
@@ -54,9 +55,9 @@ class Trader(Agent[T]):
         self._refused = 0
         self._stopped = False
 
+    @abstractmethod
     def plan(self, view: View, rng: np.random.Generator) -> dict[Instrument, float]:
         """Return the signed size aimed at, by instrument."""
-        raise NotImplementedError
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         p = self.params

@@ -19,8 +19,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import orjson
 
@@ -32,6 +31,7 @@ from sim.chain.backend import (
     NOT_INCLUDED,
     Block,
     Call,
+    Closing,
     Log,
     Outcome,
     Receipt,
@@ -59,7 +59,7 @@ class Standing(NamedTuple):
     url: str | None
 
 
-class AnvilBackend:
+class AnvilBackend(Closing):
     """A chain in an Anvil of its own.
 
     Parameters
@@ -281,17 +281,6 @@ class AnvilBackend:
     def close(self) -> None:
         """Stop the node and remove its folder."""
         self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Rpc:

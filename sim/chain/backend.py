@@ -5,6 +5,7 @@ Addresses are lowercase hex strings with 0x, money is in wei, time in unix secon
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, Sequence
@@ -96,6 +97,25 @@ class Block:
     timestamp: int
     hash: str | None
     receipts: tuple[Receipt, ...]
+
+
+class Closing(ABC):
+    """What is closed at the end of its `with` block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what it holds; it is not usable afterwards."""
 
 
 class Reader(Protocol):

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self, Sequence
+from typing import Any, Sequence
 
 import pyrevm
 
@@ -24,6 +23,7 @@ from sim.chain.backend import (
     ZERO_ADDRESS,
     Block,
     Call,
+    Closing,
     Log,
     Outcome,
     Receipt,
@@ -55,7 +55,7 @@ class _Account:
 _EMPTY = _Account()
 
 
-class RevmBackend:
+class RevmBackend(Closing):
     """A chain in this process.
 
     Parameters
@@ -286,14 +286,3 @@ class RevmBackend:
     def close(self) -> None:
         """Forget the chain."""
         self._vm = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -11,13 +11,13 @@ import hashlib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Iterator, Mapping, Self, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from sim.chain import Backend, Block, Call, open_backend
+from sim.chain.backend import Closing
 from sim.engine import journal
 from sim.engine.archive import Archive
 from sim.engine.journal import Entry
@@ -118,7 +118,7 @@ class Played:
     line: bytes
 
 
-class Replica:
+class Replica(Closing):
     """A chain on which a run is played again, block by block.
 
     Parameters
@@ -139,15 +139,8 @@ class Replica:
             backend = open_backend(name, timestamp=self.archive.genesis, gas_limit=SET_UP_GAS)
         self.chain: Backend = backend
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop the chain."""
         self.chain.close()
 
     def play(self, until: int | None = None) -> Iterator[Played]:

@@ -14,12 +14,12 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pprint import pformat
-from types import TracebackType
-from typing import Any, Callable, Iterable, Mapping, Self, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 
 import pandas as pd
 
 from sim.chain import Call, Transaction, created_address
+from sim.chain.backend import Closing
 from sim.chain.revm import RevmBackend
 from sim.checks.conformance import compare
 from sim.checks.conservation import balance
@@ -223,7 +223,7 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
-class Stage:
+class Stage(Closing):
     """A chain in this process with a case's deployment on it, on which steps are tried."""
 
     def __init__(self, case: Case, built: Mapping[str, Artifact]) -> None:
@@ -250,15 +250,8 @@ class Stage:
                     )
         self._mark = self._chain.snapshot()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop the chain."""
         self._chain.close()
 
     def judged(self, steps: Sequence[Step], failure: Failure) -> dict[str, Any]:

@@ -8,6 +8,7 @@ factors, and rng a numpy Generator, which is all the randomness there is.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import factorial
@@ -111,7 +112,7 @@ def _best(log_likelihood: Callable[[float], float], low: float, high: float) -> 
     return max((low, float(found.x), high), key=log_likelihood)
 
 
-class _Elliptical:
+class _Elliptical(ABC):
     """What the Gaussian and the Student-t copula share."""
 
     corr: Floats
@@ -144,9 +145,9 @@ class _Elliptical:
         """Density at (n, d) points inside the unit cube: (n,)."""
         return np.exp(self.logpdf(u))
 
+    @abstractmethod
     def logpdf(self, u: ArrayLike) -> Floats:
         """Log density."""
-        raise NotImplementedError
 
     def _cdf(self, u: ArrayLike, dof: float, quantile: Callable[[Floats], Floats]) -> Floats:
         """P(U ≤ u) with the edges of the cube taken exactly."""
@@ -350,7 +351,7 @@ class StudentTCopula(_Elliptical):
 
 
 @dataclass(frozen=True)
-class _Archimedean:
+class _Archimedean(ABC):
     """What the Archimedean copulas share: one parameter for all pairs of d factors."""
 
     theta: float
@@ -413,14 +414,14 @@ class _Archimedean:
             return np.zeros(points.shape[0])
         return self._logpdf(points)
 
-    def _sample(self, n: int, rng: np.random.Generator) -> Floats:
-        raise NotImplementedError
+    @abstractmethod
+    def _sample(self, n: int, rng: np.random.Generator) -> Floats: ...
 
-    def _cdf(self, u: Floats) -> Floats:
-        raise NotImplementedError
+    @abstractmethod
+    def _cdf(self, u: Floats) -> Floats: ...
 
-    def _logpdf(self, u: Floats) -> Floats:
-        raise NotImplementedError
+    @abstractmethod
+    def _logpdf(self, u: Floats) -> Floats: ...
 
 
 class ClaytonCopula(_Archimedean):
