@@ -403,15 +403,6 @@ def fit_merton(returns: ArrayLike, years: float) -> MertonFit:
     unit = max(float(high - low) / 1.349, float(sample.std()) / 50)
     scaled = (sample - centre) / unit
 
-    def log_likelihood(parameters: Floats) -> float:
-        location, log_vol, log_rate, jump_mean, log_jump = parameters
-        rate = np.exp(log_rate)
-        jumps = np.arange(3 + int(8 * np.sqrt(rate) + 6 * rate))[:, None]
-        variances = np.exp(2 * log_vol) + jumps * np.exp(2 * log_jump)
-        log_weights = jumps * log_rate - rate - gammaln(jumps + 1) - 0.5 * np.log(variances)
-        squares = (scaled - location - jumps * jump_mean) ** 2 / variances
-        return float(logsumexp(log_weights - squares / 2, axis=0).sum())
-
     bounds = [
         (-5.0, 5.0),
         (np.log(0.1), 5.0),
@@ -419,18 +410,12 @@ def fit_merton(returns: ArrayLike, years: float) -> MertonFit:
         (-100.0, 100.0),
         (np.log(0.05), np.log(100.0)),
     ]
-    tail = scaled[np.abs(scaled) > 3]
-    spread = float(np.sqrt((tail**2).mean())) if tail.size else 3.0
-    share = float(np.clip(tail.size / sample.size, 1e-4, 0.3))
-    starts = [
-        (0.0, -0.1, np.log(rate), mean, np.log(width))
-        for rate, mean, width in (
-            (share, 0.0, spread),
-            (min(5 * share, 0.4), 0.0, max(spread / 2, 1.0)),
-            (share, float(tail.mean()) if tail.size else 0.0, max(spread / 3, 0.5)),
-        )
-    ]
-    found = maximise(log_likelihood, starts, bounds, sample.size)
+    found = maximise(
+        lambda parameters: _merton_log_likelihood(scaled, parameters),
+        _merton_starts(scaled),
+        bounds,
+        sample.size,
+    )
     location, log_vol, log_rate, jump_mean, log_jump = found.estimate
     root = np.sqrt(interval)
     values = np.array(
@@ -465,6 +450,32 @@ def fit_merton(returns: ArrayLike, years: float) -> MertonFit:
         separation=separation,
         goodness=goodness_of_fit(np.clip(model.cdf(sample), 0.0, 1.0), 5),
     )
+
+
+def _merton_log_likelihood(scaled: Floats, parameters: Floats) -> float:
+    """Of location, log vol, log jumps an interval, mean jump and log deviation of a jump."""
+    location, log_vol, log_rate, jump_mean, log_jump = parameters
+    rate = np.exp(log_rate)
+    jumps = np.arange(3 + int(8 * np.sqrt(rate) + 6 * rate))[:, None]
+    variances = np.exp(2 * log_vol) + jumps * np.exp(2 * log_jump)
+    log_weights = jumps * log_rate - rate - gammaln(jumps + 1) - 0.5 * np.log(variances)
+    squares = (scaled - location - jumps * jump_mean) ** 2 / variances
+    return float(logsumexp(log_weights - squares / 2, axis=0).sum())
+
+
+def _merton_starts(scaled: Floats) -> list[tuple[float, ...]]:
+    """Where to look first: what lies beyond three deviations are the jumps."""
+    tail = scaled[np.abs(scaled) > 3]
+    spread = float(np.sqrt((tail**2).mean())) if tail.size else 3.0
+    share = float(np.clip(tail.size / scaled.size, 1e-4, 0.3))
+    return [
+        (0.0, -0.1, np.log(rate), mean, np.log(width))
+        for rate, mean, width in (
+            (share, 0.0, spread),
+            (min(5 * share, 0.4), 0.0, max(spread / 2, 1.0)),
+            (share, float(tail.mean()) if tail.size else 0.0, max(spread / 3, 0.5)),
+        )
+    ]
 
 
 def _returns(returns: ArrayLike) -> Floats:

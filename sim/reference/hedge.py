@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,12 +12,12 @@ from sim.errors import InputError
 from sim.reference.aggregation import exposures_of
 from sim.reference.book import CALL, PERP, PUT, Book, Market
 from sim.reference.portfolio import Portfolio
-from sim.reference.validation import Bools, Floats, Ints, broadcast, finite, non_negative, positive
+from sim.reference.validation import Floats, Ints, broadcast, finite, non_negative, positive
 
 _MARGIN = 1e-6  # of a limit: how far inside it the solver aims, for its own tolerance
 _ROOM_FOR_ROUNDING = 0.1
 _GAP = 1e-3  # of the cost: how far from the least a solution may be
-_SECONDS = 10.0  # after which the best solution found so far is taken
+_NODES = 5_000  # of the search, after which the best solution found so far is taken
 
 
 class Solution(NamedTuple):
@@ -49,7 +49,7 @@ def least_cost(
 
     If none exist, the total excess over the limits, each in its own scale, is made as small as
     possible first. A mixed-integer linear program (HiGHS), solved to 0.1 % of the cost or as far as
-    ten seconds go; a linear program inside nine tenths of the limits, rounded to lots, stands by.
+    5,000 nodes go; a linear program inside nine tenths of the limits, rounded to lots, stands by.
 
     Parameters
     ----------
@@ -69,39 +69,93 @@ def least_cost(
     InputError
         Naming the argument and the element, or the shapes that do not fit.
     """
-    e = np.atleast_1d(finite("exposure", exposure))
-    slopes = finite("sensitivity", sensitivity)
-    if e.ndim != 1 or slopes.ndim != 2 or slopes.shape[0] != e.size:
-        raise InputError(
-            f"sensitivity: shape {slopes.shape}, expected ({e.size}, instruments) for "
-            f"exposures of shape {e.shape}"
+    program = _Program.of(exposure, sensitivity, limit, cost, lot, most)
+    if program.costs.size == 0:
+        return program.solution(np.zeros(0))
+    # Whole lots exactly; and, in case that takes too long, rounded from a linear program.
+    tries = [
+        program.cheapest(0.0, 1 - _MARGIN),
+        program.cheapest(0.0, 1 - _ROOM_FOR_ROUNDING, in_lots=False),
+    ]
+    fits = [found for found in tries if found is not None and found.within_limits]
+    if fits:
+        return min(fits, key=lambda found: found.cost)
+    closest = program.closest(1 - _MARGIN)
+    if closest is None:
+        raise InputError("hedge: the solver found no solution")
+    left = closest.excess / program.scale * (1 + _MARGIN) + _MARGIN
+    return program.cheapest(left, 1 - _MARGIN) or closest
+
+
+class _Program(NamedTuple):
+    """The problem in the solver's terms: f rows in units of `scale`, n instruments in `unit`.
+
+    Its columns are units bought, then sold, then the excess of each row.
+    """
+
+    exposure: Floats
+    slopes: Floats
+    limits: Floats
+    costs: Floats
+    lots: Floats
+    most_units: Floats
+    scale: Floats
+    unit: Floats
+
+    @classmethod
+    def of(
+        cls,
+        exposure: ArrayLike,
+        sensitivity: ArrayLike,
+        limit: ArrayLike,
+        cost: ArrayLike,
+        lot: ArrayLike,
+        most: ArrayLike,
+    ) -> Self:
+        """Check the arguments of `least_cost` and scale them."""
+        e = np.atleast_1d(finite("exposure", exposure))
+        slopes = finite("sensitivity", sensitivity)
+        if e.ndim != 1 or slopes.ndim != 2 or slopes.shape[0] != e.size:
+            raise InputError(
+                f"sensitivity: shape {slopes.shape}, expected ({e.size}, instruments) for "
+                f"exposures of shape {e.shape}"
+            )
+        factors, count = slopes.shape
+        limits = np.broadcast_to(_or_infinite("limit", limit), factors)
+        sizes = np.broadcast_to(_or_infinite("most", most), count)
+        given = broadcast(c=non_negative("cost", cost), l=non_negative("lot", lot))
+        costs, lots = (np.broadcast_to(x, count) for x in given)
+
+        scale = np.where(np.isfinite(limits) & (limits > 0), limits, np.abs(e))
+        scale = np.where(scale > 0, scale, 1.0)
+        largest = np.abs(slopes / scale[:, None]).max(axis=0, initial=0.0)
+        unit = np.where(lots > 0, lots, 1 / np.where(largest > 0, largest, 1.0))
+        most_units = sizes / unit
+        most_units = np.where(lots > 0, np.floor(most_units + 1e-9), most_units)
+        return cls(e, slopes, limits, costs, lots, most_units, scale, unit)
+
+    def cheapest(self, excess: ArrayLike, share: float, *, in_lots: bool = True) -> Solution | None:
+        """Spend least inside this share of the limits, given excess (f,) in units of `scale`."""
+        price = np.concatenate((np.tile(self.costs * self.unit, 2), np.zeros(self.limits.size)))
+        return self._solve(price, excess, share, in_lots)
+
+    def closest(self, share: float) -> Solution | None:
+        """Exceed this share of the limits by as little as can be, at any cost."""
+        nothing = np.zeros(2 * self.costs.size)
+        return self._solve(
+            np.concatenate((nothing, np.ones(self.limits.size))), np.inf, share, True
         )
-    factors, count = slopes.shape
-    limits = np.broadcast_to(_or_infinite("limit", limit), factors)
-    sizes = np.broadcast_to(_or_infinite("most", most), count)
-    costs, lots = (
-        np.broadcast_to(x, count) for x in broadcast(c=non_negative("cost", cost), l=_lots(lot))
-    )
-    if count == 0:
-        return _solution(np.zeros(0), e, slopes, limits, costs)
 
-    # Rows in units of their limit. Columns: lots bought, then sold, then the excess of each row.
-    bounded = np.isfinite(limits)
-    scale = np.where(bounded & (limits > 0), limits, np.abs(e))
-    scale = np.where(scale > 0, scale, 1.0)
-    largest = np.abs(slopes / scale[:, None]).max(axis=0, initial=0.0)
-    unit = np.where(lots > 0, lots, 1 / np.where(largest > 0, largest, 1.0))
-    step = slopes * unit / scale[:, None]
-    eye, target = np.eye(factors), e / scale
-    most_units = sizes / unit
-    most_units = np.where(lots > 0, np.floor(most_units + 1e-9), most_units)
-    whole = np.concatenate((np.tile(lots > 0, 2), np.zeros(factors, bool)))
-
-    def solve(objective: Floats, excess: ArrayLike, share: float, whole: Bools) -> Solution | None:
-        """Solve inside this share of the limits, and round to lots."""
-        inside = np.where(bounded, limits / scale * share, np.inf)
-        no_end = np.full(factors, np.inf)
-        upper = np.concatenate((np.tile(most_units, 2), np.broadcast_to(excess, factors)))
+    def _solve(
+        self, objective: Floats, excess: ArrayLike, share: float, in_lots: bool
+    ) -> Solution | None:
+        factors, count = self.slopes.shape
+        step = self.slopes * self.unit / self.scale[:, None]
+        target = self.exposure / self.scale
+        inside = np.where(np.isfinite(self.limits), self.limits / self.scale * share, np.inf)
+        no_end, eye = np.full(factors, np.inf), np.eye(factors)
+        upper = np.concatenate((np.tile(self.most_units, 2), np.broadcast_to(excess, factors)))
+        whole = np.concatenate((np.tile(self.lots > 0, 2), np.zeros(factors, bool)))
         found = milp(
             objective,
             constraints=[
@@ -109,51 +163,29 @@ def least_cost(
                 LinearConstraint(np.hstack((step, -step, -eye)), -no_end, inside - target),
             ],
             bounds=Bounds(np.zeros(upper.size), upper),
-            integrality=whole.astype(np.int64),
-            options={"mip_rel_gap": _GAP, "time_limit": _SECONDS},
+            integrality=(whole & in_lots).astype(np.int64),
+            options={"mip_rel_gap": _GAP, "node_limit": _NODES},
         )
         if found.x is None:
             return None
         columns = np.asarray(found.x, dtype=np.float64)
-        trades = columns[:count] - columns[count : 2 * count]
-        trades = np.where(lots > 0, np.round(np.rint(trades) * unit, 12), trades * unit)
-        return _solution(trades, e, slopes, limits, costs)
+        units = columns[:count] - columns[count : 2 * count]
+        in_whole = np.round(np.rint(units) * self.unit, 12)
+        return self.solution(np.where(self.lots > 0, in_whole, units * self.unit))
 
-    price = np.concatenate((np.tile(costs * unit, 2), np.zeros(factors)))
-    only_excess = np.concatenate((np.zeros(2 * count), np.ones(factors)))
-    # Whole lots exactly; and, in case that takes too long, rounded from a linear program.
-    tries = [
-        solve(price, 0.0, 1 - _MARGIN, whole),
-        solve(price, 0.0, 1 - _ROOM_FOR_ROUNDING, np.zeros_like(whole)),
-    ]
-    fits = [found for found in tries if found is not None and found.within_limits]
-    if fits:
-        return min(fits, key=lambda found: found.cost)
-    closest = solve(only_excess, np.inf, 1 - _MARGIN, whole)
-    if closest is None:
-        raise InputError("hedge: the solver found no solution")
-    left = closest.excess / scale * (1 + _MARGIN) + _MARGIN
-    return solve(price, left, 1 - _MARGIN, whole) or closest
+    def solution(self, trades: Floats) -> Solution:
+        """Return what trades (n,) cost and leave."""
+        residual = self.exposure + self.slopes @ trades
+        over = np.maximum(np.abs(residual) - self.limits, 0.0)
+        rounding = 1e-12 * (np.abs(self.exposure) + np.abs(self.slopes) @ np.abs(trades))
+        excess = np.where(over > rounding, over, 0.0)
+        return Solution(trades, float(self.costs @ np.abs(trades)), residual, excess)
 
 
 def _or_infinite(name: str, value: ArrayLike) -> Floats:
     array = np.asarray(value, dtype=np.float64)
     non_negative(name, np.where(np.isposinf(array), 0.0, array))
     return array
-
-
-def _lots(lot: ArrayLike) -> Floats:
-    return non_negative("lot", lot)
-
-
-def _solution(
-    trades: Floats, exposure: Floats, slopes: Floats, limits: Floats, costs: Floats
-) -> Solution:
-    residual = exposure + slopes @ trades
-    over = np.maximum(np.abs(residual) - limits, 0.0)
-    rounding = 1e-12 * (np.abs(exposure) + np.abs(slopes) @ np.abs(trades))
-    excess = np.where(over > rounding, over, 0.0)
-    return Solution(trades, float(costs @ np.abs(trades)), residual, excess)
 
 
 class Instruments(NamedTuple):
