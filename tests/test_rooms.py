@@ -69,9 +69,7 @@ def test_a_room_imports_only_from_rooms_before_it(room: str) -> None:
 
 def test_every_module_is_in_a_room() -> None:
     found = {
-        path.stem
-        for path in PACKAGE.iterdir()
-        if path.suffix == ".py" or any(path.glob("*.py"))
+        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))
     }
     assert found - {"__init__", "__main__"} == set(ROOMS)
 

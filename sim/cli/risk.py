@@ -9,53 +9,24 @@ import click
 import numpy as np
 import orjson
 
+from sim.cli._book import RATIO, SECONDS, book_options, margins_under, read_book, simulated
 from sim.errors import InputError
-from sim.units import duration, parse_duration, parse_ratio, percent, utc
+from sim.units import duration, percent, utc
 
 if TYPE_CHECKING:
     from sim.reference.aggregation import Exposures
     from sim.reference.book import Book, Market
     from sim.reference.hedge import Hedge
     from sim.reference.margin import Assessment
-    from sim.reference.rulebook import Rulebook
     from sim.scenario.book_file import MarketEntry
 
 _PLOTS = (".png", ".svg", ".pdf")
 
 
-class _Quantity(click.ParamType):
-    """A ratio or a duration, as units parses them."""
-
-    def __init__(self, name: str, parse: Any) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self._parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-_RATIO = _Quantity("ratio", parse_ratio)
-_SECONDS = _Quantity("duration", parse_duration)
-
-
 @click.command()
-@click.argument("book", type=click.Path(path_type=Path))
-@click.option(
-    "--market",
-    "market_file",
-    type=click.Path(path_type=Path),
-    help="YAML file with a `market`, when BOOK has none.",
-)
-@click.option(
-    "--rulebook", "rulebooks", multiple=True, metavar="NAME|FILE", help="Default: all shipped ones."
-)
-@click.option("--level", type=_RATIO, default="99%", show_default=True, help="Of VaR and ES.")
-@click.option("--horizon", type=_SECONDS, default="1d", show_default=True, help="Of VaR and ES.")
-@click.option("--scenarios", type=click.IntRange(100, 1_000_000), default=20_000, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@book_options
+@click.option("--level", type=RATIO, default="99%", show_default=True, help="Of VaR and ES.")
+@click.option("--horizon", type=SECONDS, default="1d", show_default=True, help="Of VaR and ES.")
 @click.option(
     "--history", metavar="FILE", help="Prices for historical VaR: a shipped recording or a CSV."
 )
@@ -92,11 +63,9 @@ def command(
       plimsoll risk book.yaml --vega-limit 500 --plot risk.png
       plimsoll risk book.yaml --history 2022-11-ftx --horizon 4h
     """
-    from sim import rulebooks as shelf
     from sim.reference import exposures
     from sim.report.risk import draw, show
     from sim.report.terminal import terminal
-    from sim.scenario.book_file import load, load_market
 
     for name, value in (
         ("--delta-limit", delta_limit),
@@ -109,12 +78,8 @@ def command(
         raise InputError(f"--level: must be from 50% to below 100%, got {percent(level)}")
     if plot is not None and plot.suffix.lower() not in _PLOTS:
         raise InputError(f"--plot {plot}: the name must end in {', '.join(_PLOTS)}")
-    file = load(book)
-    entry = load_market(market_file) if market_file else file.market
-    held, market = file.value(entry)
-    assert entry is not None
-    rules = {name: shelf.load(name) for name in rulebooks or shelf.names()}
-    margins, skipped = _margins(held, market, rules)
+    held, market, entry = read_book(book, market_file)
+    margins, skipped = margins_under(rulebooks, held, market)
     found = exposures(held, market)
     risk, losses = _tail_figures(held, market, entry, level, horizon, scenarios, seed)
     if history is not None:
@@ -136,22 +101,6 @@ def command(
         click.echo(orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY))
     else:
         show(report, terminal())
-
-
-def _margins(
-    book: Book, market: Market, rules: dict[str, Rulebook]
-) -> tuple[dict[str, Assessment], dict[str, str]]:
-    """Assess under each rulebook; one that does not cover the book is skipped with the reason."""
-    from sim.reference import assess
-
-    done: dict[str, Assessment] = {}
-    skipped: dict[str, str] = {}
-    for name, rulebook in rules.items():
-        try:
-            done[name] = assess(book, market, rulebook)
-        except InputError as error:
-            skipped[name] = str(error)
-    return done, skipped
 
 
 def _accounts(book: Book, market: Market) -> dict[str, Any]:
@@ -227,24 +176,15 @@ def _tail_figures(
     """VaR and ES of the whole book by every method, and the simulated losses."""
     from sim.reference.aggregation import exposures
     from sim.reference.book import YEAR
-    from sim.reference.covariance import least_eigenvalue
-    from sim.reference.horizon import horizon_losses, simulate_shocks
+    from sim.reference.horizon import horizon_losses
     from sim.reference.parametric import delta_gamma, delta_normal
     from sim.reference.risk_measures import tail_risk
 
-    vols = []
-    for name, underlying in entry.underlyings.items():
-        vol = underlying.realised_vol or underlying.vol
-        if vol is None:
-            raise InputError(f"market.underlyings.{name}: VaR needs its vol or realised_vol")
-        vols.append(vol)
-    corr = entry.correlations()
-    if least_eigenvalue(corr) < -1e-12:
-        raise InputError("market.correlation: not a correlation matrix (not positive semidefinite)")
+    vols, corr = entry.volatilities(), entry.correlations()
     whole = book.merged()
     total = exposures(whole, market).by_underlying
     years = horizon / YEAR
-    deviations = np.array(vols) * np.sqrt(years)
+    deviations = vols * np.sqrt(years)
     covariance = corr * np.outer(deviations, deviations)
     theta = float(total.theta.sum()) * years
     gamma = np.diag(total.dollar_gamma)
@@ -254,7 +194,7 @@ def _tail_figures(
         delta_gamma(total.dollar_delta, gamma, covariance, level, theta, "cornish_fisher"),
         delta_gamma(total.dollar_delta, gamma, covariance, level, theta),
     ]
-    shocks = simulate_shocks(vols, corr, horizon, scenarios, np.random.default_rng(seed))
+    shocks = simulated(entry, horizon, scenarios, seed)
     losses = horizon_losses(whole, market, shocks)[0]
     rows = [_tail(x) for x in found]
     for method in ("historical", "normal", "student_t", "cornish_fisher"):

@@ -13,7 +13,7 @@ from sim.reference.horizon import Shocks, horizon_losses
 from sim.reference.margin import Assessment
 from sim.reference.risk_measures import tail_risk
 from sim.reference.validation import Floats
-from sim.report.terminal import grid
+from sim.report.terminal import counted, grid
 from sim.units import duration, money, percent
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     accounts = report["accounts"]
     spots = ", ".join(f"{name} {spot:,.6g}" for name, spot in accounts["underlyings"].items())
     console.print(
-        f"{report['book']}: {_count(accounts['count'], 'account')}, "
-        f"{_count(accounts['positions'], 'position')} at "
+        f"{report['book']}: {counted(accounts['count'], 'account')}, "
+        f"{counted(accounts['positions'], 'position')} at "
         f"{report['time']} ({spots})\n"
     )
     _show_greeks(console, report["greeks"])
@@ -162,10 +162,6 @@ def _show_hedge(console: Console, hedge: Mapping[str, Any]) -> None:
         ("trade", "size"),
         trades or [("none is needed", "")],
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _print_table(

@@ -23,3 +23,8 @@ def grid(*headings: str, title: str | None = None) -> Table:
         justify = "left" if position == 0 else "right"
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     return table
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: 1 account, 2 accounts."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

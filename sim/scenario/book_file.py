@@ -52,6 +52,7 @@ from sim.reference.book import (
     Market,
     Underlyings,
 )
+from sim.reference.covariance import least_eigenvalue
 from sim.units import Money, Ratio, Time, parse_duration, parse_time
 
 KINDS = {"perp": PERP, "call": CALL, "put": PUT}
@@ -195,14 +196,40 @@ class MarketEntry(Model):
                 raise SettingError(("correlation", pair), f"must be from -1 to 1, got {value:g}")
         return self
 
+    def volatilities(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return (u,) the vols that spots move with.
+
+        Raises
+        ------
+        InputError
+            For an underlying without any.
+        """
+        vols = []
+        for name, underlying in self.underlyings.items():
+            vol = underlying.realised_vol or underlying.vol
+            if vol is None:
+                raise InputError(f"market.underlyings.{name}: VaR needs its vol or realised_vol")
+            vols.append(vol)
+        return np.array(vols)
+
     def correlations(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Return the matrix of `correlation`, in the order of `underlyings`."""
+        """Return the matrix (u, u) of `correlation`, in the order of `underlyings`.
+
+        Raises
+        ------
+        InputError
+            When no variables could be correlated so.
+        """
         names = list(self.underlyings)
         matrix = np.full((len(names), len(names)), self.other_correlation)
         np.fill_diagonal(matrix, 1.0)
         for pair, value in self.correlation.items():
             i, j = (names.index(name) for name in pair.split("-"))
             matrix[i, j] = matrix[j, i] = value
+        if least_eigenvalue(matrix) < -1e-12:
+            raise InputError(
+                "market.correlation: not a correlation matrix (not positive semidefinite)"
+            )
         return matrix
 
 
