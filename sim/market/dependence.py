@@ -14,7 +14,14 @@ import numpy as np
 from pydantic import Field
 
 from sim.errors import unknown
-from sim.market.exact import Array, normal_cdf, normal_quantile, normals, student_cdf, uniforms
+from sim.market.exact import (
+    Array,
+    chi_squares,
+    normal_cdf,
+    normal_quantile,
+    student_cdf,
+    uniforms,
+)
 from sim.model import Model
 from sim.streams import Streams
 
@@ -58,7 +65,7 @@ class StudentTCopula(_Correlated):
     """Student-t dependence: factors crash together."""
 
     kind: Literal["t_copula"] = "t_copula"
-    dof: int = Field(default=4, ge=1, le=100)
+    dof: float = Field(default=4.0, ge=1, le=100)
     """Degrees of freedom: fewer, more joint extremes."""
 
 
@@ -98,10 +105,9 @@ def innovations(
                 total = total + factor[i, j] * z[rows, j]
             mixed[rows, i] = total
     if isinstance(dependence, StudentTCopula):
-        squares = normals(streams.at("market/copula"), (count, dependence.dof))
-        chi2 = np.cumsum(squares * squares, axis=1)[:, -1]
-        mixed = mixed / np.sqrt(chi2 / dependence.dof)[:, None]
-        joint = student_cdf(mixed, float(dependence.dof))
+        spread = chi_squares(streams.at("market/copula"), dependence.dof, count)
+        mixed = mixed / np.sqrt(spread / dependence.dof)[:, None]
+        joint = student_cdf(mixed, dependence.dof)
     else:
         joint = normal_cdf(mixed)
     return np.minimum(np.maximum(joint, _EDGE), 1.0 - _EDGE)

@@ -105,3 +105,15 @@ GOLDEN = [
     "3dbe25b0141b",
     "407199c5452c",
 ]
+
+
+@pytest.mark.parametrize("dof", [0.5, 1.0, 1.7, 2.0, 4.5, 30.0])
+def test_chi_squares_are_distributed_so(dof):
+    drawn = exact.chi_squares(np.random.default_rng(5), dof, 20_000)
+    assert drawn.min() > 0
+    assert stats.kstest(drawn, stats.chi2(dof).cdf).pvalue > 1e-3
+
+
+def test_more_chi_squares_begin_with_the_same():
+    few, many = (exact.chi_squares(np.random.default_rng(5), 3.3, n) for n in (10, 50))
+    assert many[:10].tobytes() == few.tobytes()
