@@ -57,8 +57,8 @@ def cli(
     chosen = load(scenario)
     paths = chosen.paths()
     steps = deploy.plan(
-        chosen.protocol,
-        rulebooks.load(chosen.protocol.rulebook),
+        chosen.setup,
+        rulebooks.load(chosen.setup.rulebook),
         replace(listing_of(chosen, paths, ()), series=()),
         owner=owner,
         reporters=lambda kind, item: (owner,),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from sim.agents.base import Agent, Params
 from sim.agents.keepers import Bidder, Keeper
 from sim.agents.makers import LiquidityProvider, MarketMaker
 from sim.agents.traders import Hedger, OptionBuyer, OptionWriter, PerpTrader, ShortGamma
+from sim.dotted import imported
 from sim.errors import InputError, unknown
 
 ENTRY_POINTS = "plimsoll.agents"
@@ -70,31 +69,10 @@ def find(use: str, folder: Path | None = None) -> AgentClass:
     if use in _SHIPPED:
         return _SHIPPED[use]
     if ":" in use:
-        return _checked(use, _imported(use, folder))
+        return _checked(use, imported(use, "agent", folder))
     for point in entry_points(group=ENTRY_POINTS, name=use):
         return _checked(use, point.load())
     raise unknown("agent", use, known())
-
-
-def _imported(use: str, folder: Path | None) -> object:
-    module, _, name = use.partition(":")
-    places = [str(place.resolve()) for place in (folder, Path.cwd()) if place is not None]
-    added = [place for place in places if place not in sys.path]
-    sys.path[:0] = added
-    try:
-        found: object = getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"agent {use!r}: no module {error.name!r} (looked beside the scenario too)"
-        ) from None
-    except AttributeError:
-        raise InputError(f"agent {use!r}: module {module} has no {name!r}") from None
-    except Exception as error:
-        raise InputError(f"agent {use!r}: importing {module} failed: {error}") from error
-    finally:
-        for place in added:
-            sys.path.remove(place)
-    return found
 
 
 def _checked(use: str, found: object) -> AgentClass:

@@ -11,18 +11,44 @@ decision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Sequence
+from dataclasses import dataclass, replace
+from typing import Callable, Protocol, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.protocol.client import Snapshot
-from sim.reference.margin import Assessment, assess
+from sim.reference.book import Book, Market
+from sim.reference.margin import Assessment, assess, error_budget
+from sim.reference.portfolio import Portfolio
 from sim.reference.rulebook import Rulebook
 
 Floats = NDArray[np.float64]
 _ROUNDINGS = 8
+
+
+class Margins(Protocol):
+    """What a reference says of the m accounts of a book: three arrays (m,) in quote currency."""
+
+    @property
+    def equity(self) -> Floats: ...
+    @property
+    def initial(self) -> Floats: ...
+    @property
+    def maintenance(self) -> Floats: ...
+
+
+Reference = Callable[[Book, Market], Margins]
+"""Recomputes margin from the book and the market that the chain held."""
+
+
+def shipped(rulebook: Rulebook) -> Reference:
+    """Return the reference for the engines that come with the package."""
+
+    def reference(book: Book, market: Market) -> Assessment:
+        return assess(book, market, rulebook)
+
+    return reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +57,14 @@ class Agreement:
 
     Attributes
     ----------
-    reference : Assessment
+    equity, initial, maintenance : (m,)
+        By the reference; nan where it was not asked.
+    assessment : Assessment or None
+        Every intermediate figure of the accounts, where the reference gives them.
+    verified : bool
+        Whether there is a reference at all.
     compared : (m,) bool
-        Whether the chain gave figures for the account: it has an engine and every price is there.
+        Whether there are figures of both for the account: the chain has an engine and every price.
     error, budget : (m,)
         Largest difference of equity, initial and maintenance margin, and what is allowed.
     greek_error : (m,)
@@ -42,41 +73,71 @@ class Agreement:
         A decision differs.
     """
 
-    reference: Assessment
+    equity: Floats
+    initial: Floats
+    maintenance: Floats
+    assessment: Assessment | None
+    verified: bool
     compared: NDArray[np.bool_]
     error: Floats
     budget: Floats
     greek_error: Floats
     flip: NDArray[np.bool_]
 
-    @property
-    def within(self) -> bool:
-        """Whether every figure is inside its budget."""
-        return bool((self.error <= self.budget).all())
 
+def compare(snapshot: Snapshot, reference: Reference | None) -> Agreement:
+    """Compare a snapshot with what a reference makes of the same book and market.
 
-def compare(snapshot: Snapshot, rulebook: Rulebook) -> Agreement:
-    """Compare a snapshot with what the reference makes of the same book and market."""
-    reference = assess(snapshot.book, snapshot.market, rulebook)
-    compared = snapshot.usable > 0
+    Without a reference, nothing is compared and every figure of it is nan.
+    """
+    m = len(snapshot.accounts)
+    rows = np.flatnonzero(snapshot.assessed)
+    if reference is None or not len(rows):
+        return _uncompared(m, verified=reference is not None)
+    book = _chosen(snapshot.book, rows)
+    found = reference(book, snapshot.market)
     chain = [
-        _floats(values) for values in (snapshot.equity, snapshot.initial, snapshot.maintenance)
+        _floats([values[row] for row in rows])
+        for values in (snapshot.equity, snapshot.initial, snapshot.maintenance)
     ]
-    ours = (reference.equity, reference.initial, reference.maintenance)
+    ours = [np.asarray(v, np.float64) for v in (found.equity, found.initial, found.maintenance)]
     error = np.max([abs(a - b) for a, b in zip(chain, ours, strict=True)], axis=0)
-    equity, initial, maintenance = chain
-    resolution = _resolution(snapshot, reference)
-    budget = reference.budget + resolution
-    above = reference.equity - reference.maintenance
-    flip = _flips(equity - maintenance, above, budget, resolution)
-    flip |= _flips(equity - initial, reference.equity - reference.initial, budget, resolution)
+    if isinstance(found, Assessment):
+        gross, budget = found.gross_notional, found.budget
+        greeks = _greek_error(snapshot, rows, found)
+    else:
+        portfolio = Portfolio(book, snapshot.market)
+        gross, budget = portfolio.gross_notional, error_budget(portfolio, 1)
+        greeks = np.zeros(len(rows))
+    resolution = _resolution(book, gross)
+    budget = budget + resolution
+    equity, initial, maintenance = ours
+    flip = _flips(chain[0] - chain[2], equity - maintenance, budget, resolution)
+    flip |= _flips(chain[0] - chain[1], equity - initial, budget, resolution)
+
+    def spread(values: Floats, otherwise: float = 0.0) -> Floats:
+        whole = np.full(m, otherwise)
+        whole[rows] = values
+        return whole
+
     return Agreement(
-        reference=reference,
-        compared=compared,
-        error=np.where(compared, error, 0.0),
-        budget=budget,
-        greek_error=np.where(compared, _greek_error(snapshot, reference), 0.0),
-        flip=flip & compared,
+        equity=spread(equity, np.nan),
+        initial=spread(initial, np.nan),
+        maintenance=spread(maintenance, np.nan),
+        assessment=found if isinstance(found, Assessment) else None,
+        verified=True,
+        compared=snapshot.assessed,
+        error=spread(error),
+        budget=spread(budget),
+        greek_error=spread(greeks),
+        flip=spread(flip.astype(float)).astype(bool),
+    )
+
+
+def _uncompared(m: int, verified: bool) -> Agreement:
+    unknown, nothing, none = np.full(m, np.nan), np.zeros(m), np.zeros(m, dtype=bool)
+    return Agreement(
+        unknown, unknown, unknown, None, verified, none, nothing, nothing, nothing, none
     )
 
 
@@ -89,20 +150,36 @@ def _flips(
     return np.asarray(lenient | strict)
 
 
-def _resolution(snapshot: Snapshot, reference: Assessment) -> Floats:
+def _resolution(book: Book, gross: Floats) -> Floats:
     """Return what rounding to float64 may amount to in sums of an account's money."""
-    book = snapshot.book
-    money = abs(book.cash) + abs(book.unsettled) + reference.gross_notional
+    money = abs(book.cash) + abs(book.unsettled) + gross
     return np.asarray(_ROUNDINGS * np.finfo(np.float64).eps * money)
 
 
-def _greek_error(snapshot: Snapshot, reference: Assessment) -> Floats:
+def _greek_error(snapshot: Snapshot, rows: NDArray[np.int64], ours: Assessment) -> Floats:
     spot = np.asarray(snapshot.market.underlyings.spot)
     money = np.stack((spot, spot * spot, np.ones_like(spot), np.ones_like(spot)), axis=1)
-    ours = np.stack((reference.delta, reference.gamma, reference.vega, reference.theta), axis=2)
-    difference = abs(snapshot.greeks - ours) * money
-    scale = np.maximum(reference.gross_notional, 1.0)
-    return np.asarray(difference.reshape(len(scale), -1).max(axis=1) / scale)
+    own = np.stack((ours.delta, ours.gamma, ours.vega, ours.theta), axis=2)
+    difference = abs(snapshot.greeks[rows] - own) * money
+    scale = np.maximum(ours.gross_notional, 1.0)
+    return np.asarray(difference.reshape(len(scale), -1).max(axis=1, initial=0.0) / scale)
+
+
+def _chosen(book: Book, rows: NDArray[np.int64]) -> Book:
+    """Return the accounts of some rows, with their positions."""
+    if len(rows) == len(book.accounts):
+        return book
+    accounts = book.accounts[rows]
+    held = np.isin(book.account, accounts)
+    columns = ("account", "underlying", "kind", "expiry", "strike", "size", "vol")
+    return replace(
+        book,
+        accounts=accounts,
+        cash=book.cash[rows],
+        unsettled=book.unsettled[rows],
+        holdings=book.holdings[rows],
+        **{name: getattr(book, name)[held] for name in columns},
+    )
 
 
 def _floats(wads: Sequence[int]) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING, Sequence
 
 import click
@@ -112,8 +113,11 @@ def _row(figure: Figure) -> tuple[str, str, str, str]:
     return (
         str(figure.chain),
         f"{from_wad(figure.chain):,.6f}",
-        f"{figure.reference:,.6f}",
-        f"{figure.error:.1e}",
+        *(
+            ("–", "–")
+            if isnan(figure.reference)
+            else (f"{figure.reference:,.6f}", f"{figure.error:.1e}")
+        ),
     )
 
 

@@ -11,11 +11,21 @@ import click
 
 from sim.errors import InputError
 
+# Template, and the name that it is written under.
 _FILES = {
-    "scenario": ("{name}.yaml", "test_{ident}.py"),
-    "agent": ("{ident}.py", "test_{ident}.py"),
-    "rule": ("{Name}.vy", "test_{ident}.py"),
-    "engine": ("{Name}.vy", "test_{ident}.py"),
+    "scenario": {"scenario.yaml": "{name}.yaml", "test_scenario.py": "test_{ident}.py"},
+    "agent": {"agent.py": "{ident}.py", "test_agent.py": "test_{ident}.py"},
+    "rule": {
+        "rule.vy": "{Name}.vy",
+        "rule.yaml": "{name}.yaml",
+        "test_rule.py": "test_{ident}.py",
+    },
+    "engine": {
+        "engine.vy": "{Name}.vy",
+        "engine.py": "{ident}.py",
+        "engine.yaml": "{name}.yaml",
+        "test_engine.py": "test_{ident}.py",
+    },
 }
 
 
@@ -31,16 +41,19 @@ _FILES = {
 def command(kind: str, name: str, folder: Path) -> None:
     """Write a commented template of a scenario, agent, rule or engine called NAME, with a test.
 
+    A rule or an engine is a Vyper contract with a scenario that runs it; an engine has its
+    reference in Python too, which verifies it.
+
     \b
     Examples:
       plimsoll new scenario weekend-gap
       plimsoll new agent dip-buyer && pytest test_dip_buyer.py
-      plimsoll new rule falling-price
+      plimsoll new rule falling-price && plimsoll run falling-price.yaml
+      plimsoll new engine my-margin --folder my-margin
     """
     names = _names(name)
-    suffixes = {"scenario": "yaml", "agent": "py", "rule": "vy", "engine": "vy"}
-    sources = (f"{kind}.{suffixes[kind]}", f"test_{kind}.py")
-    targets = [folder / pattern.format(**names) for pattern in _FILES[kind]]
+    sources = list(_FILES[kind])
+    targets = [folder / pattern.format(**names) for pattern in _FILES[kind].values()]
     for target in targets:
         if target.exists():
             raise InputError(f"{target} exists; choose another name or folder")

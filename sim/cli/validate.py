@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 import orjson
 
@@ -48,8 +46,7 @@ def command(
     for name in scenarios:
         scenario = load(name, sets)
         check_names(scenario.expect)
-        beside = (scenario.folder or Path()) / scenario.protocol.rulebook
-        rulebooks.load(beside if beside.is_file() else scenario.protocol.rulebook)
+        rulebooks.load(scenario.setup.rulebook)
         paths = scenario.paths()
         if canonical:
             click.echo(orjson.dumps(scenario.canonical, option=orjson.OPT_INDENT_2))

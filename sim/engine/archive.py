@@ -16,12 +16,14 @@ from typing import Any, Mapping
 import orjson
 
 from sim.chain import Transaction
+from sim.checks.conformance import Reference, shipped
 from sim.engine import journal
 from sim.engine.world import SET_UP, address_of
 from sim.errors import InputError
 from sim.protocol.artifacts import Artifact
 from sim.protocol.client import Protocol
 from sim.protocol.deploy import Deployed
+from sim.protocol.settings import ENGINES
 from sim.reference.book import KIND_NAMES, PERP
 from sim.reference.rulebook import KINDS, Rulebook
 from sim.results import Run
@@ -31,13 +33,14 @@ _LONG = 36
 _SERVANTS = ("deployer", "exchange", "treasury")
 
 
-def pack(protocol: Protocol, rulebook: Rulebook, genesis: int) -> bytes:
+def pack(protocol: Protocol, rulebook: Rulebook, engine: str, genesis: int) -> bytes:
     """Return the archive of a deployment, on a chain whose first block has the time `genesis`."""
     return orjson.dumps(
         {
             "genesis": genesis,
             "underlyings": [protocol.underlyings[i] for i in sorted(protocol.underlyings)],
             "assets": [protocol.assets[i] for i in sorted(protocol.assets)],
+            "engine": engine,
             "rulebook": rulebook.model_dump(mode="json"),
             "contracts": {
                 name: {
@@ -92,6 +95,11 @@ class Archive:
         """What the accounts were margined by."""
         stored = self.content["rulebook"]
         return KINDS[stored["kind"]].model_validate(stored)
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """What recomputes the margin: nothing of an engine of the user's own."""
+        return shipped(self.rulebook) if self.content["engine"] in ENGINES else None
 
     @cached_property
     def protocol(self) -> Protocol:

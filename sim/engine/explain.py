@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.checks.conformance import Agreement, compare
+from sim.checks.conformance import Agreement, Reference, compare
 from sim.engine.loop import Progress
 from sim.engine.replica import Replica, check_step
 from sim.errors import InputError
@@ -204,9 +204,9 @@ def explain(
             replica.archive.instrument(int.from_bytes(words[at : at + 32], "big"))
             for at in range(0, len(words), 32)
         ]
-        rulebook = replica.archive.rulebook
+        rulebook, reference = replica.archive.rulebook, replica.archive.reference
     agent = str(rows.loc[rows["account"] == account, "agent"].iloc[0])
-    return _explained(run, step, agent, snapshot, chain, rulebook, instruments)
+    return _explained(run, step, agent, snapshot, chain, rulebook, reference, instruments)
 
 
 def _explained(
@@ -216,14 +216,13 @@ def _explained(
     snapshot: Snapshot,
     chain: Any,
     rulebook: Rulebook,
+    reference: Reference | None,
     instruments: list[str],
 ) -> Explanation:
-    agreement = compare(snapshot, rulebook)
-    ours = agreement.reference
+    agreement = compare(snapshot, reference)
     portfolio = Portfolio(snapshot.book, snapshot.market)
     figures = tuple(
-        Figure(title, getattr(chain, name), float(np.atleast_1d(getattr(ours, name))[0]))
-        for name, title in _SCALARS
+        Figure(title, getattr(chain, name), _ours(agreement, name, 0)) for name, title in _SCALARS
     )
     scenarios = tuple(_scenarios(snapshot, chain, agreement, rulebook))
     return Explanation(
@@ -326,6 +325,13 @@ def _holdings(p: Portfolio, rulebook: Rulebook) -> list[Holding]:
     return found
 
 
+def _ours(agreement: Agreement, name: str, *at: int) -> float:
+    """Return a figure of the reference; nan of an engine that it does not know."""
+    if agreement.assessment is None:
+        return math.nan
+    return float(np.atleast_1d(getattr(agreement.assessment, name))[at])
+
+
 def _expiries(p: Portfolio, chain: Any, agreement: Agreement) -> list[Figure]:
     held = sorted(set(p.option_expiry.tolist()))
     names = p.market.underlyings.name
@@ -334,7 +340,7 @@ def _expiries(p: Portfolio, chain: Any, agreement: Agreement) -> list[Figure]:
         Figure(
             f"{names[at[expiry]]} {utc(int(p.market.expiries.time[expiry]))}",
             value,
-            float(agreement.reference.expiry_value[0, expiry]),
+            _ours(agreement, "expiry_value", 0, expiry),
         )
         for expiry, value in zip(held, chain.expiry_value, strict=False)
     ]
@@ -355,7 +361,7 @@ def _greeks(snapshot: Snapshot, chain: Any, agreement: Agreement) -> list[Figure
         Figure(
             f"{name} {greek}",
             getattr(chain.greeks[place], greek),
-            float(getattr(agreement.reference, greek)[0, column]),
+            _ours(agreement, greek, 0, column),
         )
         for place, name, column in _columns(snapshot, chain)
         for greek in _GREEKS
@@ -370,7 +376,7 @@ def _losses(snapshot: Snapshot, chain: Any, agreement: Agreement) -> list[Figure
         Figure(
             f"{name} {title}",
             getattr(chain, field)[place],
-            float(getattr(agreement.reference, field)[0, column]),
+            _ours(agreement, field, 0, column),
         )
         for place, name, column in _columns(snapshot, chain)
         for field, title in titles
@@ -378,7 +384,6 @@ def _losses(snapshot: Snapshot, chain: Any, agreement: Agreement) -> list[Figure
 
 
 def _charges(chain: Any, agreement: Agreement) -> list[Figure]:
-    ours = agreement.reference.charges[0]
     found = []
     for number, charge in enumerate(CHARGES):
         for place, where in enumerate(PLACES):
@@ -388,9 +393,11 @@ def _charges(chain: Any, agreement: Agreement) -> list[Figure]:
                 continue
             value = int(chain.charges[at]) if at < len(chain.charges) else 0
             figure = Figure(
-                f"{charge.replace('_', ' ')}, {where}", value, float(ours[number, place])
+                f"{charge.replace('_', ' ')}, {where}",
+                value,
+                _ours(agreement, "charges", 0, number, place),
             )
-            if figure.chain or figure.reference:
+            if figure.chain or (figure.reference and not math.isnan(figure.reference)):
                 found.append(figure)
     return found
 
@@ -410,7 +417,7 @@ def _scenarios(
             figure = Figure(
                 f"{name} scenario {index}",
                 chain.scenario_pnl[place * len(rows) + index],
-                float(agreement.reference.scenario_pnl[0, column, index]),
+                _ours(agreement, "scenario_pnl", 0, column, index),
             )
             binding = tuple(side for side, own in sides.items() if own == index)
             shock = f"spot × {scenario.spot:g}{vol}{weight}"
@@ -454,8 +461,10 @@ def _sentence(snapshot: Snapshot, agreement: Agreement, scenarios: tuple[Scenari
             f"; worst for it is {worst.underlying} {worst.shock}, a loss of "
             f"{-from_wad(worst.pnl.chain):,.2f}"
         )
-    health = float(agreement.reference.health[0])
-    if agreement.flip[0]:
+    health = float(agreement.equity[0] - agreement.maintenance[0])
+    if not agreement.verified:
+        text += ". No reference verifies this engine here"
+    elif agreement.flip[0]:
         text += f". The reference DISAGREES: it finds {health:,.9f} of health"
     elif usable:
         text += f". The reference agrees to {agreement.error[0]:.1e} of {agreement.budget[0]:.1e}"

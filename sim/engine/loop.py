@@ -18,7 +18,7 @@ from sim.agents.matching import cross
 from sim.agents.ordering import Pending, Policy, arranged, liquidations_first
 from sim.agents.view import AccountView, Board, Distress, View
 from sim.chain import Block, Receipt
-from sim.checks.conformance import compare
+from sim.checks.conformance import Reference, compare
 from sim.checks.conservation import balance
 from sim.engine.journal import Journal
 from sim.engine.recorder import Recorder, failure
@@ -29,7 +29,6 @@ from sim.oracle.feeds import Oracle
 from sim.protocol.abi import Event
 from sim.protocol.client import Snapshot
 from sim.reference.book import Market
-from sim.reference.rulebook import Rulebook
 from sim.streams import Streams
 from sim.units import from_wad
 
@@ -46,7 +45,7 @@ class Loop:
     instruments: Sequence[Instrument]
     oracle: Oracle
     streams: Streams
-    rulebook: Rulebook
+    reference: Reference | None
     order: Policy
     fund: float
     interval: int
@@ -105,7 +104,7 @@ class Loop:
         snapshot: Snapshot,
         truth: Market,
     ) -> None:
-        agreement = compare(snapshot, self.rulebook)
+        agreement = compare(snapshot, self.reference)
         money = balance(snapshot)
         self.recorder.state(step, block, actions, events, snapshot, truth, agreement, money)
 

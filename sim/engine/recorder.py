@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -105,7 +106,7 @@ class Recorder:
         money: Conservation,
     ) -> None:
         """Record the state after a block and what was verified of it."""
-        self._steps(step, block, actions, snapshot, money)
+        self._steps(step, block, actions, snapshot, agreement, money)
         self._prices(step, snapshot, truth)
         self._accounts(step, snapshot, agreement)
         self._changed_positions(step, snapshot)
@@ -118,6 +119,7 @@ class Recorder:
         block: Block,
         actions: Sequence[Action],
         snapshot: Snapshot,
+        agreement: Agreement,
         money: Conservation,
     ) -> None:
         included = [receipt for receipt in block.receipts if receipt.included]
@@ -135,6 +137,8 @@ class Recorder:
                     "dropped": len(actions) - len(included),
                     "gas_used": sum(receipt.gas_used for receipt in included),
                     "accounts": len(snapshot.accounts) - 1,
+                    "compared": int(agreement.compared.sum()),
+                    "unpriced": len(snapshot.unpriced),
                     "underwater": int(snapshot.underwater.sum()),
                     "liquidating": int((snapshot.phase > 0).sum()),
                     "equity_wad": sum(snapshot.equity),
@@ -150,10 +154,15 @@ class Recorder:
         told = snapshot.market.underlyings
         place = {int(number): row for row, number in enumerate(told.id)}
         rows = []
+        believed = {
+            "oracle_spot": np.asarray(told.spot),
+            "oracle_mark": np.asarray(told.mark),
+            "funding_index": np.asarray(told.funding_index),
+        }
         for number, name, spot in zip(
             truth.underlyings.id, truth.underlyings.name, truth.underlyings.spot, strict=True
         ):
-            row = place[int(number)]
+            row = place.get(int(number))
             rows.append(
                 {
                     "step": step,
@@ -161,21 +170,21 @@ class Recorder:
                     "factor": name,
                     "spot": float(spot),
                     "vol": atm_vol(truth, int(number), _THIRTY_DAYS),
-                    "oracle_spot": float(np.asarray(told.spot)[row]),
-                    "oracle_mark": float(np.asarray(told.mark)[row]),
-                    "funding_index": float(np.asarray(told.funding_index)[row]),
+                    **{
+                        key: math.nan if row is None else float(values[row])
+                        for key, values in believed.items()
+                    },
                 }
             )
         self._writer.add("prices", rows)
 
     def _accounts(self, step: int, snapshot: Snapshot, agreement: Agreement) -> None:
-        ours = agreement.reference
         spot = np.asarray(snapshot.market.underlyings.spot)
         delta, gamma, vega, theta = (snapshot.greeks[:, :, greek] for greek in range(4))
         columns = {
-            "reference_equity": ours.equity,
-            "reference_initial": ours.initial,
-            "reference_maintenance": ours.maintenance,
+            "reference_equity": agreement.equity,
+            "reference_initial": agreement.initial,
+            "reference_maintenance": agreement.maintenance,
             "error": agreement.error,
             "budget": agreement.budget,
             "greek_error": agreement.greek_error,
@@ -268,35 +277,36 @@ class Recorder:
         self, step: int, snapshot: Snapshot, agreement: Agreement, money: Conservation
     ) -> None:
         accounts = snapshot.accounts
-        compared = int(agreement.compared.sum())
-        share = agreement.error / np.maximum(agreement.budget, 1e-18)
-        worst = int(np.argmax(share))
-        worst_greek = int(np.argmax(agreement.greek_error))
-        flips = int(agreement.flip.sum())
-        flipped = int(accounts[int(np.argmax(agreement.flip))]) if flips else -1
+        gap = [m - i for i, m in zip(snapshot.initial, snapshot.maintenance, strict=True)]
+        loosest = gap.index(max(gap))
         rows = [
-            ("margin", bool(share[worst] <= 1), int(accounts[worst]), float(share[worst]), 1.0, 3),
-            ("decisions", not flips, flipped, float(flips), 0.0, 2),
-            (
-                "greeks",
-                bool(agreement.greek_error[worst_greek] <= GREEK_TOLERANCE),
-                int(accounts[worst_greek]),
-                float(agreement.greek_error[worst_greek]),
-                GREEK_TOLERANCE,
-                4,
-            ),
+            # PROTOCOL 5.8, of every engine: in quote currency.
+            ("order of margins", loosest, max(gap[loosest], 0) / 10**18, 0.0, len(accounts))
         ]
+        compared = int(agreement.compared.sum())
+        if agreement.verified:
+            share = agreement.error / np.maximum(agreement.budget, 1e-18)
+            worst, flipped = int(np.argmax(share)), int(np.argmax(agreement.flip))
+            flips = float(agreement.flip.sum())
+            rows += [
+                ("margin", worst, float(share[worst]), 1.0, 3 * compared),
+                ("decisions", flipped if flips else -1, flips, 0.0, 2 * compared),
+            ]
+        if agreement.assessment is not None:
+            worst = int(np.argmax(agreement.greek_error))
+            error = float(agreement.greek_error[worst])
+            rows.append(("greeks", worst, error, GREEK_TOLERANCE, 4 * compared))
         entries = [
             {
                 "step": step,
                 "check": name,
-                "held": held,
-                "account": account,
+                "held": figure <= allowed,
+                "account": -1 if row < 0 else int(accounts[row]),
                 "worst": figure,
                 "allowed": allowed,
-                "compared": per_account * compared,
+                "compared": figures,
             }
-            for name, held, account, figure, allowed, per_account in rows
+            for name, row, figure, allowed, figures in rows
         ]
         for name in ("identity", "accounts", "holdings", "tokens", "positions"):
             off = getattr(money, name)

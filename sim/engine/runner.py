@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Sequence
+from typing import Sequence, cast
 
 import orjson
 
@@ -16,6 +16,7 @@ from sim import __version__, rulebooks
 from sim.agents.base import Agent, Params
 from sim.agents.intents import Instrument
 from sim.chain import open_backend
+from sim.checks.conformance import Reference, shipped
 from sim.engine import resume as resuming
 from sim.engine.archive import ARCHIVE, pack
 from sim.engine.journal import Journal
@@ -26,7 +27,8 @@ from sim.errors import InputError
 from sim.market.paths import Paths
 from sim.oracle.feeds import Oracle
 from sim.protocol import deploy, feeds
-from sim.protocol.artifacts import Artifact, artifacts
+from sim.protocol.artifacts import artifact, artifacts
+from sim.protocol.settings import ENGINES
 from sim.reference.book import NO_UNDERLYING
 from sim.reference.rulebook import Rulebook
 from sim.results.expectations import check_names, judge
@@ -123,14 +125,16 @@ def _write(
     with open_backend(backend, timestamp=genesis, gas_limit=SET_UP_GAS) as chain:
         chain.gas_limit = scenario.blocks.gas_limit
         world = World(chain, plan.steps, plan.listing, plan.names, plan.agents)
-        writer.write(ARCHIVE, pack(world.protocol, plan.rulebook, genesis))
+        writer.write(
+            ARCHIVE, pack(world.protocol, plan.rulebook, scenario.protocol.engine, genesis)
+        )
         loop = Loop(
             world=world,
             paths=plan.paths,
             instruments=plan.instruments,
             oracle=Oracle(scenario.oracle, plan.paths.at(0), scenario.streams),
             streams=scenario.streams,
-            rulebook=plan.rulebook,
+            reference=plan.reference,
             order=scenario.blocks.order,
             fund=scenario.protocol.backstop.fund,
             interval=scenario.horizon.step,
@@ -191,6 +195,7 @@ class Plan:
     paths: Paths
     instruments: tuple[Instrument, ...]
     rulebook: Rulebook
+    reference: Reference | None
     listing: deploy.Listing
     names: dict[int, str]
     steps: list[deploy.Step]
@@ -211,8 +216,8 @@ class Plan:
 def prepare(scenario: Scenario) -> Plan:
     """Turn a scenario into paths, a deployment and agents."""
     paths = scenario.paths()
-    settings = scenario.protocol
-    rulebook = rulebooks.load(_beside(scenario, settings.rulebook))
+    settings = scenario.setup
+    rulebook = rulebooks.load(settings.rulebook)
     instruments = scenario.instruments(paths)
     listing = listing_of(scenario, paths, instruments)
 
@@ -226,27 +231,49 @@ def prepare(scenario: Scenario) -> Plan:
             feed = f"{paths.factors[item]}.{part}"
         return [address_of(source_name(n)) for n in range(scenario.oracle.policy(feed).sources)]
 
+    owner = address_of("deployer")
     steps = deploy.plan(
         settings,
         rulebook,
         listing,
-        owner=address_of("deployer"),
+        owner=owner,
         reporters=reporters,
         matcher=address_of("exchange"),
         now=scenario.horizon.start,
     )
-    built = artifacts([step.contract for step in steps if isinstance(step, deploy.Deploy)])
+    contracts = {step.name: step.contract for step in steps if isinstance(step, deploy.Deploy)}
+    artifacts(contracts.values())  # all that is missing at once
     return Plan(
         scenario=scenario,
         paths=paths,
         instruments=instruments,
         rulebook=rulebook,
+        reference=_reference(scenario, rulebook, owner),
         listing=listing,
         names=dict(enumerate(paths.factors)),
         steps=steps,
         agents=scenario.cast(),
-        bytecode=_hashes(steps, built),
+        bytecode={name: artifact(source).bytecode_hash for name, source in contracts.items()},
     )
+
+
+def _reference(scenario: Scenario, rulebook: Rulebook, owner: str) -> Reference | None:
+    """Return what verifies the engine: for one of the user's own, only what the user names."""
+    if scenario.protocol.engine in ENGINES:
+        return shipped(rulebook)
+    if scenario.reference is None:
+        return None
+    given = deploy.engine_arguments(scenario.setup, owner)
+    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
+    try:
+        made = scenario.reference(rulebook, numbers)
+    except Exception as error:
+        raise InputError(f"reference {scenario.protocol.reference!r}: {error}") from error
+    if not callable(made):
+        raise InputError(
+            f"reference {scenario.protocol.reference!r}: it has no __call__(book, market)"
+        )
+    return cast(Reference, made)
 
 
 def listing_of(
@@ -289,21 +316,6 @@ def tool_versions(backend: str) -> dict[str, str]:
         "node": node,
         "vyper": version("vyper"),
         "numpy": version("numpy"),
-    }
-
-
-def _beside(scenario: Scenario, name: str) -> str:
-    """Return a file name of a scenario, relative to the scenario's own folder if it is there."""
-    if scenario.folder is not None and (scenario.folder / name).is_file():
-        return str(scenario.folder / name)
-    return name
-
-
-def _hashes(steps: Sequence[deploy.Step], built: dict[str, Artifact]) -> dict[str, str]:
-    return {
-        step.name: built[Path(step.contract).stem].bytecode_hash
-        for step in steps
-        if isinstance(step, deploy.Deploy)
     }
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from sim.chain import Call, Transaction, created_address
 from sim.chain.backend import Closing
 from sim.chain.revm import RevmBackend
-from sim.checks.conformance import compare
+from sim.checks.conformance import Reference, compare, shipped
 from sim.checks.conservation import balance
 from sim.engine import journal
 from sim.engine.archive import Archive
@@ -33,7 +33,7 @@ from sim.protocol.abi import Event, revert_reason
 from sim.protocol.artifacts import Artifact, artifact
 from sim.protocol.client import Protocol
 from sim.protocol.deploy import Deployed, abi_of
-from sim.reference.rulebook import KINDS, Rulebook
+from sim.reference.rulebook import KINDS
 from sim.results import TABLES, Run, RunWriter
 from sim.results.expectations import check_names, judge
 from sim.results.summary import summarise
@@ -88,7 +88,8 @@ class Case:
     underlyings, assets
         Names by id; assets from id 1.
     rulebook
-        Fields of the rulebook that the accounts are margined by.
+        Fields of the rulebook that the reference verifies with; None for an engine that it does not
+        know.
     contracts
         Sources by their name in the deployment.
     deployment
@@ -100,7 +101,7 @@ class Case:
     genesis: int
     underlyings: tuple[str, ...]
     assets: tuple[str, ...]
-    rulebook: Mapping[str, Any]
+    rulebook: Mapping[str, Any] | None
     contracts: Mapping[str, str]
     deployment: tuple[Step, ...]
     steps: tuple[Step, ...]
@@ -124,7 +125,7 @@ class Case:
             genesis=archive.genesis,
             underlyings=tuple(content["underlyings"]),
             assets=tuple(content["assets"]),
-            rulebook=content["rulebook"],
+            rulebook=None if archive.reference is None else content["rulebook"],
             contracts={name: item["contract"] for name, item in content["contracts"].items()},
             deployment=tuple(steps[:start]),
             steps=tuple(steps[start:]),
@@ -227,7 +228,10 @@ class Stage(Closing):
     """A chain in this process with a case's deployment on it, on which steps are tried."""
 
     def __init__(self, case: Case, built: Mapping[str, Artifact]) -> None:
-        self._rulebook: Rulebook = KINDS[case.rulebook["kind"]].model_validate(case.rulebook)
+        self._reference: Reference | None = None
+        if case.rulebook is not None:
+            rulebook = KINDS[case.rulebook["kind"]].model_validate(case.rulebook)
+            self._reference = shipped(rulebook)
         self._chain = RevmBackend(timestamp=case.genesis, gas_limit=SET_UP_GAS)
         self._nonces: dict[str, int] = defaultdict(int)
         contracts = {}
@@ -286,7 +290,7 @@ class Stage(Closing):
                     events,
                     snapshot,
                     snapshot.market,
-                    compare(snapshot, self._rulebook),
+                    compare(snapshot, self._reference),
                     balance(snapshot),
                 )
         run = _Recorded(tables)
@@ -610,7 +614,7 @@ def exported(shrunk: Shrunk) -> str:
     """Return a test file that plays the case; it needs nothing but this package."""
     case = shrunk.case
     name = re.sub(r"\W+", "_", shrunk.failure).strip("_").lower()
-    rulebook = pformat(dict(case.rulebook), width=96, sort_dicts=False)
+    rulebook = pformat(case.rulebook and dict(case.rulebook), width=96, sort_dicts=False)
     return f'''"""{shrunk.failure}: shrunk from the run {shrunk.run}.
 
 {shrunk.after} of its {shrunk.before} transactions are enough, after the deployment: {shrunk.found}.
@@ -659,7 +663,7 @@ def case(
     contracts: Mapping[str, str],
     deployment: Sequence[Any],
     steps: Sequence[Any],
-    rulebook: Mapping[str, Any],
+    rulebook: Mapping[str, Any] | None,
 ) -> Case:
     """Return the case of an exported test."""
 

@@ -7,6 +7,7 @@ the `Book` and `Market` that the reference computes from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Callable, Mapping, Sequence
 
@@ -20,7 +21,6 @@ from sim.protocol.deploy import Deployed
 from sim.reference.book import NO_UNDERLYING, Assets, Book, Expiries, Market, Underlyings
 
 _ACCOUNTS_IN_CALL = 32
-_CHAIN_NO_UNDERLYING = 255
 _GREEK_WORDS = 5
 
 Reader = Callable[[Sequence[tuple[str, bytes]]], Sequence[tuple[bool, bytes]]]
@@ -70,7 +70,10 @@ class Snapshot:
     greeks : (m, u, 4) float
         Delta, gamma, vega, theta by underlying of the market.
     book, market
-        What the chain computed them from.
+        What the chain computed them from. Of the market, what has a price.
+    unpriced : tuple of str
+        What is listed and was never reported whole, such as `ETH 2026-01-31 08:00`; it is not in
+        `market`, and the chain assesses no account that holds it.
     words : mapping of account to tuple of int
         Packed positions.
     ledger : tuple
@@ -91,9 +94,16 @@ class Snapshot:
     greeks: NDArray[np.float64]
     book: Book
     market: Market
+    unpriced: tuple[str, ...]
     words: Mapping[int, bytes]
     ledger: Any
     stocks: tuple[Stock, ...]
+
+    @cached_property
+    def assessed(self) -> NDArray[np.bool_]:
+        """(m,) whether the chain gave figures for the account: it has an engine that answers, and
+        a price for all that it holds."""
+        return np.asarray(self.usable > 0)
 
     @cached_property
     def underwater(self) -> NDArray[np.bool_]:
@@ -168,7 +178,7 @@ class Protocol:
                     f"a view with selector 0x{data[:4].hex()} reverted: {revert_reason(output)}"
                 )
         outputs = iter(output for _, output in answers)
-        market = self._market(next(outputs))
+        market, unpriced = self._market(next(outputs))
         ledger = self.decode("lens", "ledger", next(outputs))
         groups = [next(outputs) for _ in range(0, len(accounts), _ACCOUNTS_IN_CALL)]
         risks = _Risks(groups, market.underlyings.id.tolist())
@@ -188,6 +198,7 @@ class Protocol:
             greeks=risks.greeks,
             book=risks.book(market.assets.id),
             market=market,
+            unpriced=unpriced,
             words=risks.words,
             ledger=ledger,
             stocks=(
@@ -215,9 +226,23 @@ class Protocol:
             self._asked = (accounts, [*calls, self.encode("registry", "assets")])
         return self._asked[1]
 
-    def _market(self, output: bytes) -> Market:
+    def _market(self, output: bytes) -> tuple[Market, tuple[str, ...]]:
+        """Return what has a price, and the names of what is listed and has none yet."""
         found = self.decode("lens", "market", output)
-        spots = found.underlyings
+        spots = [u for u in found.underlyings if u.spot and u.mark]
+        priced = {u.id for u in spots}
+        terms = words.decode_terms([e.terms for e in found.expiries])
+        surfaces = words.decode_surfaces([e.surface for e in found.expiries])
+        forward = terms["forward_fixed"] + terms["forward_variable"]
+        known = (forward > 0) & (surfaces["tau"] > 0)
+        known &= np.isin(terms["underlying"], sorted(priced))
+        unpriced = [self.underlyings[u.id] for u in found.underlyings if u.id not in priced]
+        unpriced += [
+            f"{self.underlyings[int(terms['underlying'][at])]} {_minute(int(terms['time'][at]))}"
+            for at in np.flatnonzero(~known)
+        ]
+        unpriced += [self.assets[a.id] for a in found.assets if not a.price]
+        unpriced += [] if found.stable else ["quote"]
         underlyings = Underlyings(
             id=np.array([u.id for u in spots], dtype=np.int64),
             name=[self.underlyings[u.id] for u in spots],
@@ -227,28 +252,25 @@ class Protocol:
             mark_confidence=_wads(u.mark_confidence for u in spots),
             funding_index=_wads(u.funding_index for u in spots),
         )
-        terms = words.decode_terms([e.terms for e in found.expiries])
-        surfaces = words.decode_surfaces([e.surface for e in found.expiries])
         assets = Assets(
             id=np.array([a.id for a in found.assets], dtype=np.int64),
             name=[self.assets[a.id] for a in found.assets],
             price=_wads(a.price for a in found.assets),
             confidence=_wads(a.confidence for a in found.assets),
             underlying=np.array(
-                [
-                    NO_UNDERLYING if a.underlying == _CHAIN_NO_UNDERLYING else a.underlying
-                    for a in found.assets
-                ],
+                [a.underlying if a.underlying in priced else NO_UNDERLYING for a in found.assets],
                 dtype=np.int64,
             ),
         )
-        return Market(
+        rows = {key: values[known] for key, values in (terms | surfaces).items()}
+        market = Market(
             time=found.time,
-            stable=found.stable / 10**18,
+            stable=found.stable / 10**18 or 1.0,
             underlyings=underlyings,
-            expiries=Expiries(**terms, **surfaces),
+            expiries=Expiries(**rows),
             assets=assets,
         )
+        return market, tuple(unpriced)
 
 
 class _Risks:
@@ -316,6 +338,7 @@ class _Risks:
         start, place = self._rows(lists)
         base = start + _GREEK_WORDS * place
         values = self._integers((base[:, None] + np.arange(1, _GREEK_WORDS)).ravel())
+        # An account of an underlying without a price has no greeks.
         column = np.searchsorted(underlyings, self._low[base])
         account = np.repeat(np.arange(lists.size), self._low[lists])
         greeks = np.zeros((lists.size, len(underlyings), _GREEK_WORDS - 1))
@@ -345,6 +368,10 @@ class _Risks:
             strike=decoded.strike,
             size=decoded.size,
         )
+
+
+def _minute(time: int) -> str:
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}"
 
 
 def _wads(values: Any) -> NDArray[np.float64]:

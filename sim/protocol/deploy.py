@@ -5,6 +5,7 @@ The plan is data, so the simulator, an Ape script and a live deployment carry ou
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Callable, Iterable, Mapping, Sequence
@@ -12,8 +13,8 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 from sim.errors import InputError, unknown
 from sim.protocol import feeds
 from sim.protocol.abi import Abi
+from sim.protocol.arguments import arguments
 from sim.protocol.artifacts import Artifact, artifact
-from sim.protocol.rules import arguments as rule_arguments
 from sim.protocol.settings import ENGINES, RULES, ProtocolSettings
 from sim.reference.rulebook import Rulebook
 from sim.units import to_quanta, to_wad
@@ -118,13 +119,6 @@ def plan(
     InputError
         The engine cannot hold the rulebook, or a name is unknown.
     """
-    if settings.engine not in ENGINES:
-        raise unknown("engine", settings.engine, ENGINES)
-    if rulebook.kind != settings.engine or not rulebook.on_chain:
-        raise InputError(
-            f"engine {settings.engine!r} cannot run rulebook {settings.rulebook!r}: it is for "
-            f"{rulebook.kind!r}" + ("" if rulebook.on_chain else ", and only off chain")
-        )
     return [
         *_tokens(listing),
         Deploy("registry", "Registry", (Ref("quote"),)),
@@ -144,8 +138,7 @@ def plan(
             ),
         ),
         *_oracle(settings, listing, reporters),
-        *_engine(settings.engine, owner),
-        Call("engine", "publish", (RULEBOOK, rulebook.as_wad(), now, 0)),
+        *_engine(settings, rulebook, owner, now),
         Call("registry", "set_scheme", (SCHEME, Ref("engine"), RULEBOOK)),
         Deploy("direct_venue", "DirectVenue", (owner, Ref("clearing_house"))),
         Call("direct_venue", "set_matcher", (matcher, True)),
@@ -158,12 +151,78 @@ def plan(
     ]
 
 
-def _engine(engine: str, owner: str) -> Iterable[Step]:
+def _engine(settings: ProtocolSettings, rulebook: Rulebook, owner: str, now: int) -> Iterable[Step]:
+    """Yield the engine, with those that it builds on and its rulebook."""
+    publication = (RULEBOOK, rulebook.as_wad(), now, 0)
+    if settings.engine in ENGINES:
+        yield from _shipped_engine("engine", settings.engine, settings.rulebook, rulebook, owner)
+        yield Call("engine", "publish", publication)
+        return
+    if not settings.engine.endswith(".vy"):
+        raise unknown("engine", settings.engine, ENGINES)
+    bases = [v for v in settings.engine_params.values() if isinstance(v, str) and v in ENGINES]
+    for base in dict.fromkeys(bases):
+        name = base_name(base)
+        yield from _shipped_engine(name, base, settings.rulebook, rulebook, owner)
+        yield Call(name, "publish", publication)
+    yield Deploy("engine", settings.engine, tuple(engine_arguments(settings, owner).values()))
+    publish = _publish(settings.engine)
+    if publish is not None:
+        if publish != _publish(ENGINES[rulebook.kind]):
+            raise InputError(
+                f"{settings.engine} has a publish() that takes no {rulebook.kind} rulebook"
+            )
+        yield Call("engine", "publish", publication)
+
+
+def engine_arguments(settings: ProtocolSettings, owner: str) -> dict[str, Any]:
+    """Return the constructor's arguments of an engine of the user's own, by name.
+
+    An address is the name of a shipped engine, which is deployed first, of another contract of the
+    plan, or hexadecimal; one that is called `owner` is the owner unless given.
+    """
+    known = ("registry", "oracle", "clearing_house")
+
+    def address(name: str, value: Any) -> Any:
+        if value in ENGINES:
+            return Ref(base_name(value))
+        if value in known:
+            return Ref(value)
+        if isinstance(value, str) and re.fullmatch("0x[0-9a-fA-F]{40}", value):
+            return value.lower()
+        if name == "owner" and value is None:
+            return owner
+        allowed = ", ".join((*ENGINES, *known))
+        raise InputError(
+            f"engine_params.{name}: {value!r} is no address; write one of {allowed}, or 0x…"
+        )
+
+    return arguments(settings.engine, settings.engine_params, "engine_params", address)
+
+
+def base_name(engine: str) -> str:
+    """Return what a shipped engine is called in the plan where another builds on it."""
+    return f"{engine}_engine"
+
+
+def _publish(engine: str) -> str | None:
+    selectors = artifact(engine).selectors
+    return next((name for name in selectors if name.startswith("publish(")), None)
+
+
+def _shipped_engine(
+    name: str, engine: str, title: str, rulebook: Rulebook, owner: str
+) -> Iterable[Step]:
+    if rulebook.kind != engine or not rulebook.on_chain:
+        raise InputError(
+            f"engine {engine!r} cannot run rulebook {title!r}: it is for "
+            f"{rulebook.kind!r}" + ("" if rulebook.on_chain else ", and only off chain")
+        )
     # The engines' helpers are contracts of their own, for the limit on code size.
     helpers = _HELPERS.get(engine, {})
-    for name, contract in helpers.items():
-        yield Deploy(name, contract)
-    yield Deploy("engine", ENGINES[engine], (owner, *map(Ref, helpers)))
+    for helper, contract in helpers.items():
+        yield Deploy(helper, contract)
+    yield Deploy(name, ENGINES[engine], (owner, *map(Ref, helpers)))
 
 
 _HELPERS = {
@@ -274,7 +333,8 @@ def _rule(settings: ProtocolSettings) -> Iterable[Step]:
         return
     if rule not in RULES and not rule.endswith(".vy"):
         raise unknown("liquidation rule", rule, RULES)
-    yield Deploy("rule", contract, rule_arguments(contract, params))
+    own = arguments(contract, params, "liquidation.params")
+    yield Deploy("rule", contract, tuple(own.values()))
     yield Call("liquidator", "set_rule", (Ref("rule"),))
 
 

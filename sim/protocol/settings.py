@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Mapping
 
 from pydantic import Field, model_validator
 
-from sim.model import Model
+from sim.errors import InputError
+from sim.model import Model, SettingError
 from sim.units import Duration, Money, Ratio
 
 ENGINES: Mapping[str, str] = {
@@ -30,7 +32,7 @@ class Liquidation(Model):
 
     rule: str = "dutch_auction"
     """Liquidation rule: a shipped name, or the path of a Vyper file that implements
-    ILiquidationRule."""
+    ILiquidationRule, or of the folder in which it is the only one."""
     params: dict[str, Any] = Field(default={})
     """Constructor arguments of the rule by name; its defaults where not given."""
     buffer: Share = 0.1
@@ -132,7 +134,14 @@ class ProtocolSettings(Model):
     """How the contracts are set up."""
 
     engine: str = "scenario"
-    """Margin engine of every account: scenario, sensitivity or ltv."""
+    """Margin engine of every account: scenario, sensitivity or ltv, or the path of a Vyper file
+    that implements IRiskEngine, or of the folder in which it is the only one."""
+    engine_params: dict[str, Any] = Field(default={})
+    """Constructor arguments of an engine of your own by name; an address is the name of a shipped
+    engine that it builds on."""
+    reference: str | None = None
+    """What recomputes the margin of an engine of your own: `package.module:Class`. Without it the
+    engine's decisions are not verified, and the run says so."""
     rulebook: str = "house"
     """Shipped rulebook, or the path of one."""
     liquidation: Liquidation = Liquidation()
@@ -144,3 +153,42 @@ class ProtocolSettings(Model):
     listing: Listing = Listing()
     quote: str = "USDC"
     """Name of the quote stablecoin."""
+
+    @model_validator(mode="after")
+    def _own_engine(self) -> ProtocolSettings:
+        if self.engine in ENGINES:
+            for name in ("engine_params", "reference"):
+                if getattr(self, name):
+                    raise SettingError(
+                        (name,), f"the engine {self.engine!r} is shipped: it takes none"
+                    )
+        return self
+
+
+def source_of(name: str, folder: Path | None) -> Path | None:
+    """Return the Vyper file that `name` means, or None if it is no path.
+
+    Parameters
+    ----------
+    name
+        A file, or a folder in which one Vyper file lies.
+    folder
+        Where relative paths start; otherwise in the working folder.
+
+    Raises
+    ------
+    InputError
+        It looks like a path and nothing is there, or the folder does not say which file.
+    """
+    for place in (folder, Path.cwd()):
+        path = (place or Path.cwd()) / Path(name).expanduser()
+        if path.is_dir():
+            found = sorted(path.glob("*.vy"))
+            if len(found) != 1:
+                raise InputError(f"{path} holds {len(found)} Vyper files; name the one meant")
+            return found[0].resolve()
+        if path.suffix == ".vy" and path.is_file():
+            return path.resolve()
+    if name.endswith(".vy") or "/" in name:
+        raise InputError(f"no Vyper file at {name!r}")
+    return None

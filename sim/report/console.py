@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterator
 
 from rich.console import Console
 
@@ -21,70 +21,85 @@ def show(run: Run, console: Console) -> None:
         outcome["verdict"], style="bold green" if outcome["held"] else "bold red", highlight=False
     )
     console.print()
-    rows: list[tuple[str, str]] = []
+    rows = [
+        *_market(summary),
+        *_losses(summary),
+        *_verification(summary),
+        *_chain(run, summary),
+        *_expectations(outcome["expectations"]),
+        ("time", f"{manifest['timings']['seconds']:.1f} s on {manifest['backend']}"),
+        ("fingerprint", manifest["fingerprint"]),
+        ("report", str(run.report)),
+    ]
+    width = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        console.print(f"[dim]{label:<{width}}[/]  {text}", highlight=False, soft_wrap=True)
+
+
+Row = tuple[str, str]
+
+
+def _market(summary: dict[str, Any]) -> Iterator[Row]:
     for move in summary["prices"]:
         low = move["lowest"] / move["first"] - 1
-        rows.append(
-            (
-                f"{move['factor']} path",
-                f"{move['first']:,.6g} → low {move['lowest']:,.6g} ({units.percent(low)}) → "
-                f"{move['last']:,.6g}",
-            )
+        yield (
+            f"{move['factor']} path",
+            f"{move['first']:,.6g} → low {move['lowest']:,.6g} ({units.percent(low)}) → "
+            f"{move['last']:,.6g}",
         )
-    rows.append(
-        (
-            "liquidations",
-            f"{summary['liquidations']} of {summary['accounts']} accounts, {summary['bids']} bids, "
-            f"{summary['insolvencies']} insolvent; at most {summary['worst_underwater']} below "
-            "maintenance at once",
-        )
+
+
+def _losses(summary: dict[str, Any]) -> Iterator[Row]:
+    yield (
+        "liquidations",
+        f"{summary['liquidations']} of {summary['accounts']} accounts, {summary['bids']} bids, "
+        f"{summary['insolvencies']} insolvent; at most {summary['worst_underwater']} below "
+        "maintenance at once",
     )
-    rows.append(
-        (
-            "bad debt",
-            f"{units.money(summary['bad_debt'], 'USDC')}: "
-            f"fund {units.money(summary['insurance_used'])}, "
-            f"deleveraging {units.money(summary['deleveraged'])}, "
-            f"mutualised {units.money(summary['mutualised'])}, "
-            f"deficit {units.money(summary['deficit'])}",
-        )
+    yield (
+        "bad debt",
+        f"{units.money(summary['bad_debt'], 'USDC')}: "
+        f"fund {units.money(summary['insurance_used'])}, "
+        f"deleveraging {units.money(summary['deleveraged'])}, "
+        f"mutualised {units.money(summary['mutualised'])}, "
+        f"deficit {units.money(summary['deficit'])}",
     )
-    rows.append(
-        (
-            "insurance fund",
-            f"{units.money(summary['fund_start'])} → {units.money(summary['fund_end'], 'USDC')}",
-        )
+    yield (
+        "insurance fund",
+        f"{units.money(summary['fund_start'])} → {units.money(summary['fund_end'], 'USDC')}",
     )
-    rows.append(
-        (
+
+
+def _verification(summary: dict[str, Any]) -> Iterator[Row]:
+    if summary["decision_flips"] is None:
+        yield "chain vs reference", "[red]not verified[/]: the engine has no reference"
+    else:
+        greeks = summary["largest_greek_error"]
+        yield (
             "chain vs reference",
             f"{summary['verified']:,} accounts verified, "
             f"{summary['decision_flips']} decision flips, "
             f"largest error {summary['largest_error']:.2g} of the budget, greeks "
-            f"{summary['largest_greek_error']:.1g} relative",
+            + ("not compared" if greeks is None else f"{greeks:.1g} relative"),
         )
-    )
-    rows.append(("conservation", f"{summary['conservation']:.0f} wei off at the worst block"))
-    rows.append(
-        (
-            "chain",
-            f"{summary['transactions']:,} transactions in {summary['steps']:,} blocks, "
-            f"{summary['failed']:,} reverted, {summary['dropped']:,} left out, "
-            f"{summary['gas_used'] / 1e6:,.0f} M gas",
-        )
+    yield "conservation", f"{summary['conservation']:.0f} wei off at the worst block"
+
+
+def _chain(run: Run, summary: dict[str, Any]) -> Iterator[Row]:
+    yield (
+        "chain",
+        f"{summary['transactions']:,} transactions in {summary['steps']:,} blocks, "
+        f"{summary['failed']:,} reverted, {summary['dropped']:,} left out, "
+        f"{summary['gas_used'] / 1e6:,.0f} M gas",
     )
     for action, count, median in _gas(run):
-        rows.append((f"  gas, {action}", f"median {median:,.0f} over {count:,}"))
-    for row in outcome["expectations"]:
+        yield f"  gas, {action}", f"median {median:,.0f} over {count:,}"
+
+
+def _expectations(rows: list[dict[str, Any]]) -> Iterator[Row]:
+    for row in rows:
         mark = "[green]held[/]" if row["held"] else "[red]broken[/]"
-        rows.append((f"expect {row['name']}", f"{mark}: {row['found']} (allowed {row['allowed']})"))
-    took = manifest["timings"]["seconds"]
-    rows.append(("time", f"{took:.1f} s on {manifest['backend']}"))
-    rows.append(("fingerprint", manifest["fingerprint"]))
-    rows.append(("report", str(run.report)))
-    width = max(len(label) for label, _ in rows)
-    for label, text in rows:
-        console.print(f"[dim]{label:<{width}}[/]  {text}", highlight=False, soft_wrap=True)
+        yield f"expect {row['name']}", f"{mark}: {row['found']} (allowed {row['allowed']})"
 
 
 def facts(run: Run) -> dict[str, Any]:

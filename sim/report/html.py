@@ -90,7 +90,7 @@ def render(run: Run, manifest: dict[str, Any]) -> str:
             "Chain against reference",
             "Largest difference of equity, initial and maintenance margin between contracts and "
             "reference, in units of the error budget of 1e-9 of gross notional.",
-            plots.agreement(run),
+            None if summary["decision_flips"] is None else plots.agreement(run),
         ),
         _section("Gas", "", plots.gas(run)),
         _section("What this run is", "", _identity(manifest)),
@@ -125,8 +125,7 @@ def _figures(summary: dict[str, Any]) -> str:
         (units.money(summary["bad_debt"]), "bad debt, USDC"),
         (units.money(summary["insurance_used"]), "paid by the fund"),
         (units.money(summary["mutualised"]), "mutualised"),
-        (f"{summary['decision_flips']}", "decision flips"),
-        (f"{summary['largest_error']:.2g}", "largest error ÷ budget"),
+        *_verified(summary),
         (f"{summary['conservation']:.0f} wei", "conservation error"),
         (f"{summary['gas_used'] / 1e6:,.0f} M", "gas used"),
         (f"{summary['transactions']:,}", f"transactions in {summary['steps']:,} blocks"),
@@ -136,6 +135,15 @@ def _figures(summary: dict[str, Any]) -> str:
         for value, label in cells
     )
     return f'<div class="figures">{inner}</div>'
+
+
+def _verified(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    if summary["decision_flips"] is None:
+        return [("none", "decisions verified: the engine has no reference")]
+    return [
+        (f"{summary['decision_flips']}", "decision flips"),
+        (f"{summary['largest_error']:.2g}", "largest error ÷ budget"),
+    ]
 
 
 def _expectations(rows: list[dict[str, Any]]) -> str:

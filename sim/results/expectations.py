@@ -65,7 +65,10 @@ def judge(run: Run, summary: Summary, expect: Mapping[str, Bound]) -> list[dict[
         rows.append(_row(str(name), found, f"at most {worst['allowed']:.3g}", broken.empty))
     for name, bound in expect.items():
         value = _value(run, summary, name)
-        rows.append(_row(name, _shown(value), str(bound), bound.holds(value)))
+        if value is None:
+            rows.append(_row(name, "not verified: the engine has no reference", str(bound), False))
+        else:
+            rows.append(_row(name, _shown(value), str(bound), bound.holds(value)))
     return rows
 
 

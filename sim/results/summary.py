@@ -35,12 +35,17 @@ class Summary:
     bad_debt
         Losses beyond the accounts' own equity: borne by fund, deleveraging, mutualisation, or left
         as a deficit.
+    verified
+        Accounts and steps that were compared with the reference.
     decision_flips
-        Accounts and steps at which the chain's solvency decision differs from the reference's
-        outside the error budget.
+        Of them, those at which the chain's solvency decision differs from the reference's outside
+        the error budget. None if the engine has no reference: then nothing was verified.
     largest_error
         Largest difference of equity or margin between chain and reference, as a share of its
-        budget.
+        budget; None likewise.
+    largest_greek_error
+        Largest difference of a greek in money, over gross notional; None if the reference gives
+        none.
     conservation
         Largest absolute value of the conservation identity, in wei.
     """
@@ -61,9 +66,9 @@ class Summary:
     mutualised: float
     deficit: float
     worst_underwater: int
-    decision_flips: int
-    largest_error: float
-    largest_greek_error: float
+    decision_flips: int | None
+    largest_error: float | None
+    largest_greek_error: float | None
     conservation: float
     fund_start: float
     fund_end: float
@@ -82,6 +87,8 @@ def summarise(run: Run) -> Summary:
     clients = accounts[accounts["account"] != 0]
     scale = accounts["budget"].where(accounts["budget"] > 0)
     relative = (accounts["error"] / scale).max()
+    checks = set(run.table("checks")["check"])
+    verified = "decisions" in checks
     flagged = liquidations[liquidations["what"] == "flagged"]
     return Summary(
         steps=int(steps["step"].max()),
@@ -90,7 +97,7 @@ def summarise(run: Run) -> Summary:
         failed=int(steps["failed"].sum()),
         dropped=int(steps["dropped"].sum()),
         gas_used=int(steps["gas_used"].sum()),
-        verified=len(accounts),
+        verified=int(steps["compared"].sum()),
         liquidations=int(flagged["account"].nunique()),
         insolvencies=int(
             liquidations.loc[liquidations["what"] == "insolvent", "account"].nunique()
@@ -102,9 +109,9 @@ def summarise(run: Run) -> Summary:
         mutualised=layers["mutualisation"],
         deficit=layers["deficit"],
         worst_underwater=int(steps["underwater"].max()),
-        decision_flips=int(accounts["flip"].sum()),
-        largest_error=0.0 if pd.isna(relative) else float(relative),
-        largest_greek_error=float(accounts["greek_error"].max()),
+        decision_flips=int(accounts["flip"].sum()) if verified else None,
+        largest_error=(0.0 if pd.isna(relative) else float(relative)) if verified else None,
+        largest_greek_error=float(accounts["greek_error"].max()) if "greeks" in checks else None,
         conservation=float(steps["conservation"].abs().max()) * units.WAD,
         fund_start=float(steps["fund"].iloc[0]),
         fund_end=float(steps["fund"].iloc[-1]),
@@ -131,7 +138,9 @@ def verdict(summary: Summary, failures: list[str]) -> str:
         f"{summary.liquidations} of {summary.accounts} accounts were liquidated, "
         f"bad debt {units.money(summary.bad_debt, 'USDC')}"
     )
-    if summary.decision_flips:
+    if summary.decision_flips is None:
+        agreement = "the engine has no reference: no solvency decision was verified"
+    elif summary.decision_flips:
         agreement = (
             f"chain and reference disagree on {summary.decision_flips} of "
             f"{summary.verified:,} solvency decisions"
@@ -144,4 +153,5 @@ def verdict(summary: Summary, failures: list[str]) -> str:
         agreement += " and money is conserved to the wei"
     if failures:
         return f"FAILED ({'; '.join(failures)}): {liquidated}; {agreement}."
-    return f"HELD: {liquidated}; {agreement}."
+    held = "HELD" if summary.decision_flips is not None else "HELD, BUT NOT VERIFIED"
+    return f"{held}: {liquidated}; {agreement}."

@@ -18,12 +18,13 @@ from sim.agents.draws import Quantity, Setting, drawn, is_drawn
 from sim.agents.intents import Instrument
 from sim.agents.ordering import Policy
 from sim.agents.registry import find
+from sim.dotted import imported
 from sim.errors import InputError, unknown
 from sim.market.model import MarketModel
 from sim.market.paths import Horizon, Paths
 from sim.model import Model, SettingError
 from sim.oracle.model import OracleModel
-from sim.protocol.settings import ProtocolSettings
+from sim.protocol.settings import ENGINES, RULES, ProtocolSettings, source_of
 from sim.reference.book import CALL, PUT
 from sim.scenario import book_file
 from sim.streams import SEED_MAX, Streams
@@ -138,6 +139,8 @@ class Scenario(Model):
     """What must hold of the results, by name: a number, or `{min: …, max: …}`."""
     _folder: Path | None = PrivateAttr(default=None)
     _targets: tuple[Target, ...] = PrivateAttr(default=())
+    _sources: dict[str, Path] = PrivateAttr(default={})
+    _reference: type | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Scenario:
@@ -151,6 +154,7 @@ class Scenario(Model):
             self.oracle.check(tuple(self.market.factors), tuple(self.market.collateral))
         except SettingError as error:
             raise SettingError(("oracle", *error.path), error) from None
+        self._find_sources()
         labels = [group.label for group in self.agents]
         for i, label in enumerate(labels):
             if label in labels[:i]:
@@ -158,6 +162,50 @@ class Scenario(Model):
                     ("agents", i), f"two groups are called {label!r}; give one a `name`"
                 )
         return self
+
+    def _find_sources(self) -> None:
+        """Find the user's own engine, rule and reference."""
+        engine, rule = self.protocol.engine, self.protocol.liquidation.rule
+        for name, path, shipped in (
+            (engine, ("protocol", "engine"), ENGINES),
+            (rule, ("protocol", "liquidation", "rule"), RULES),
+        ):
+            try:
+                found = None if name in shipped else source_of(name, self._folder)
+            except InputError as error:
+                raise SettingError(path, error) from None
+            if found is not None:
+                self._sources[name] = found
+        if self.protocol.reference is not None:
+            where = ("protocol", "reference")
+            try:
+                reference = imported(self.protocol.reference, "reference", self._folder)
+            except InputError as error:
+                raise SettingError(where, error) from None
+            if not isinstance(reference, type):
+                raise SettingError(where, f"{self.protocol.reference!r} is no class")
+            self._reference = reference
+
+    @property
+    def setup(self) -> ProtocolSettings:
+        """The protocol's settings, with paths in place of names that start at its folder."""
+        own = self.protocol
+        paths = {name: str(path) for name, path in self._sources.items()}
+        beside = self._folder / own.rulebook if self._folder is not None else None
+        return own.model_copy(
+            update={
+                "engine": paths.get(own.engine, own.engine),
+                "rulebook": str(beside) if beside and beside.is_file() else own.rulebook,
+                "liquidation": own.liquidation.model_copy(
+                    update={"rule": paths.get(own.liquidation.rule, own.liquidation.rule)}
+                ),
+            }
+        )
+
+    @property
+    def reference(self) -> type | None:
+        """The class that `protocol.reference` names."""
+        return self._reference
 
     @property
     def folder(self) -> Path | None:
@@ -268,6 +316,9 @@ class Scenario(Model):
         found = self.market.files()
         # The package's own code has its version; that of the user's agents has only its text.
         found += [(g.use, Path(getfile(g.agent))) for g in self.agents if ":" in g.use]
+        found += self._sources.items()
+        if self._reference is not None:
+            found.append((str(self.protocol.reference), Path(getfile(self._reference))))
         if self.accounts is not None:
             found.append((self.accounts.book, (self._folder or Path.cwd()) / self.accounts.book))
         return sorted(set(found))

@@ -4,9 +4,15 @@ import pytest
 
 from sim.errors import EnvironmentFault, InputError
 from sim.results import TABLES, Run, RunWriter, dictionary, existing_runs
+from sim.results.folder import SCHEMA_VERSION
 
 WATERFALL = {"block": 5, "step": 1, "index": 0, "log": 3, "layer": "fund", "account": 7}
-MANIFEST = {"schema": 1, "identity": "i", "fingerprint": "f", "outcome": {"held": True}}
+MANIFEST = {
+    "schema": SCHEMA_VERSION,
+    "identity": "i",
+    "fingerprint": "f",
+    "outcome": {"held": True},
+}
 
 
 def written(folder, amounts=(5 * 10**18, 1)):

@@ -74,8 +74,8 @@ def test_list_has_what_is_shipped():
 
 
 def test_every_template_passes_its_own_test(tmp_path):
-    for kind in ("scenario", "agent", "rule", "engine"):
-        assert run(new, kind, f"my-{kind}", "--folder", str(tmp_path)).count("wrote") == 2
+    for kind, files in (("scenario", 2), ("agent", 2), ("rule", 3), ("engine", 4)):
+        assert run(new, kind, f"my-{kind}", "--folder", str(tmp_path)).count("wrote") == files
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:ape_test", "."],
@@ -86,7 +86,7 @@ def test_every_template_passes_its_own_test(tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stdout[-3_000:]
-    assert "4 passed" in result.stdout
+    assert "6 passed" in result.stdout
 
 
 def test_new_overwrites_nothing_and_wants_a_name(tmp_path):
