@@ -22,6 +22,7 @@ from interfaces import IGate
 from interfaces import ILiquidator
 from interfaces import IOracle
 from interfaces import IRegistry
+from interfaces import IRiskEngine
 from modules import position
 from modules import workout
 
@@ -79,9 +80,8 @@ def take_over(account: uint256, equity: int256):
         fees, fund = staticcall house.capacity()
         # What the fund's cash bears needs no payment: it takes the account over as it is.
         covered = min(loss, fees) + (loss - min(loss, fees + fund))
-        workout._seize(house, account, FUND, WAD, 0)
-        if kept > 0:
-            extcall house.move(FUND, account, [], [], convert(kept, int256))
+        book: IRiskEngine.Book = staticcall house.book(account)
+        workout._seize(house, account, FUND, book, WAD, 0, convert(kept, int256))
     if covered > 0:
         extcall house.cover(FUND, covered, True)
     log IBackstop.TakenOver(account=account, equity=equity, loss=loss, kept=kept)

@@ -100,6 +100,43 @@ def margins(account: uint256) -> (int256, uint256, uint256, IOracle.Purpose):
 
 @external
 @view
+def appraise(scheme: uint256, book: IRiskEngine.Book) -> IGate.Appraisal:
+    """
+    @notice Margins of a book under a scheme, and what its smallest units may come to.
+    @dev A unit of an option is worth no more than the larger of forward and strike; twice their sum
+         leaves room for a shocked forward and for charges.
+    """
+    found: IGate.Appraisal = empty(IGate.Appraisal)
+    if self._is_plain(book):
+        found.usable = self._all_purposes()
+        found.equity = book.cash + book.unsettled
+        return found
+    engine: address = empty(address)
+    rulebook: uint256 = 0
+    market: IOracle.Market = empty(IOracle.Market)
+    engine, rulebook, market = self._market(scheme, book)
+    found.usable = market.usable
+    if market.usable == empty(IOracle.Purpose):
+        return found
+    found.equity, found.initial, found.maintenance = staticcall IRiskEngine(engine).margins(
+        book, market, rulebook
+    )
+    prices: DynArray[uint256, 64] = self._prices(book.positions, market)
+    sum: uint256 = 0
+    for i: uint256 in range(len(prices), bound=64):
+        sum += prices[i]
+        if position._kind(book.positions[i]) != position.PERPETUAL:
+            sum += position._strike(book.positions[i]) * PRICE_UNIT
+    # And a wei for each balance and for each sum that is rounded.
+    found.dust = 2 * sum // PRICE_UNIT + len(prices) + 4
+    for i: uint256 in range(len(book.holdings), bound=8):
+        unit: uint256 = (staticcall _REGISTRY.asset(book.holdings[i].asset)).unit
+        found.dust += unit * market.assets[i].price // market.stable + 1
+    return found
+
+
+@external
+@view
 def check(account: uint256, kind: IRiskEngine.Kind) -> (int256, uint256, IOracle.Purpose):
     """
     @return Equity, requirement (exact, or a bound that equity covers), freshness.
@@ -177,25 +214,11 @@ def notional(account: uint256) -> uint256:
     rulebook: uint256 = 0
     market: IOracle.Market = empty(IOracle.Market)
     engine, rulebook, market = self._market(staticcall house.scheme_id(account), book)
+    prices: DynArray[uint256, 64] = self._prices(book.positions, market)
     sum: uint256 = 0
-    expiry: uint256 = 0
-    underlying: uint256 = 0
-    for word: uint256 in book.positions:
-        price: uint256 = 0
-        if position._kind(word) == position.PERPETUAL:
-            # Positions and market are in the same order.
-            for _: uint256 in range(8):
-                if market.underlyings[underlying].id == position._underlying(word):
-                    break
-                underlying += 1
-            price = market.underlyings[underlying].mark
-        else:
-            for _: uint256 in range(64):
-                if market.expiries[expiry].terms >> EXPIRY_BITS == word >> 96 & EXPIRY_MASK:
-                    break
-                expiry += 1
-            price = self._forward(market.expiries[expiry].terms)
-        sum += convert(abs(position._size(word) * SIZE_UNIT), uint256) * price // WAD
+    for i: uint256 in range(len(prices), bound=64):
+        size: int256 = position._size(book.positions[i]) * SIZE_UNIT
+        sum += convert(abs(size), uint256) * prices[i] // WAD
     return sum
 
 
@@ -254,6 +277,34 @@ def _market(
     for holding: IRiskEngine.Holding in book.holdings:
         assets.append(holding.asset)
     return engine, rulebook, staticcall IOracle(oracle).market(book.positions, assets)
+
+
+@internal
+@pure
+def _prices(
+    positions: DynArray[uint256, 64], market: IOracle.Market
+) -> DynArray[uint256, 64]:
+    """
+    @notice Mark of each perpetual and full forward of each option (WAD).
+    """
+    prices: DynArray[uint256, 64] = []
+    underlying: uint256 = 0
+    expiry: uint256 = 0
+    for word: uint256 in positions:
+        # Positions and market are in the same order.
+        if position._kind(word) == position.PERPETUAL:
+            for _: uint256 in range(8):
+                if market.underlyings[underlying].id == position._underlying(word):
+                    break
+                underlying += 1
+            prices.append(market.underlyings[underlying].mark)
+        else:
+            for _: uint256 in range(64):
+                if market.expiries[expiry].terms >> EXPIRY_BITS == word >> 96 & EXPIRY_MASK:
+                    break
+                expiry += 1
+            prices.append(self._forward(market.expiries[expiry].terms))
+    return prices
 
 
 @internal

@@ -7,9 +7,10 @@
 @license Apache-2.0
 @notice The state machine of PROTOCOL 8, for any liquidation rule.
 @dev E is equity, M maintenance margin, C the cash that bids have brought and that is not for sale, b
-     the buffer. What an account owes of its health to a bid is measured, not assumed: margins are
-     computed before and after the balances move, the price is p times the equity that moved, and
-     more where rounding would otherwise lower E - M.
+     the buffer. Margins are proportional (IRiskEngine), so a bid asks the engine once, about the
+     account before it: what a part leaves behind, and what it brings the bidder, is that part of
+     these figures, less (of a margin, more) what rounding to units may come to. The price is p
+     times the equity that moves, and more where rounding would otherwise lower E - M.
 @custom:security A rule only proposes: fraction and price are clamped, and if it reverts, runs out of
                  gas or answers nonsense the built-in rule applies. A bidder must pass its own gate,
                  and no third party can change what it holds.
@@ -36,6 +37,7 @@ struct View:
 
 
 WAD: constant(uint256) = 10**18
+SIGNED_WAD: constant(int256) = 10**18
 HEALTHY: constant(uint256) = 0
 SOLVENT: constant(uint256) = 1
 INSOLVENT: constant(uint256) = 2
@@ -161,15 +163,28 @@ def bid(
     if expected_state != 0:
         assert expected_state == self._state(account), "liquidator: state has changed"
 
-    before: View = self._fresh(account)
+    scheme: uint256 = staticcall house.scheme_id(account)
+    book: IRiskEngine.Book = staticcall house.book(account)
+    found: IGate.Appraisal = staticcall self._gate().appraise(scheme, book)
+    assert IOracle.Purpose.LIQUIDATION in found.usable, "liquidator: market is stale"
+    bidders: IRiskEngine.Book = staticcall house.book(bidder)
+    starts_empty: bool = len(bidders.positions) == 0 and len(bidders.holdings) == 0
+
     taken: uint256 = 0
     paid: int256 = 0
     if course.phase == SOLVENT:
-        taken, paid = self._bid_solvent(account, bidder, fraction, course, before)
+        taken, paid = self._bid_solvent(house, account, bidder, book, fraction, course, found)
     else:
-        taken, paid = self._bid_insolvent(account, bidder, fraction, course, before)
+        taken, paid = self._bid_insolvent(house, account, bidder, book, fraction, course, found)
     assert paid <= price_limit, "liquidator: price above limit"
 
+    if starts_empty and scheme == staticcall house.scheme_id(bidder):
+        # All that it holds is cash and this part of the account.
+        worth: int256 = found.equity - book.cash - book.unsettled
+        worth = worth * convert(taken, int256) // SIGNED_WAD - convert(found.dust, int256)
+        need: uint256 = self._ceil_div(found.initial * taken, WAD) + found.dust
+        if staticcall house.cash(bidder) + worth >= convert(need, int256):
+            return taken, paid
     equity: int256 = 0
     initial: uint256 = 0
     usable: IOracle.Purpose = empty(IOracle.Purpose)
@@ -386,15 +401,18 @@ def set_parameters(parameters: ILiquidator.Parameters):
 
 @internal
 def _bid_solvent(
+    house: IClearingHouse,
     account: uint256,
     bidder: uint256,
+    book: IRiskEngine.Book,
     fraction: uint256,
     course: ILiquidator.Liquidation,
-    before: View,
+    found: IGate.Appraisal,
 ) -> (uint256, int256):
     """
     @return Fraction taken, and what the bidder pays in all.
     """
+    before: View = self._seen(found)
     assert self._is_sellable(course, before), "liquidator: nothing to sell"
     most: uint256 = 0
     price_fraction: uint256 = 0
@@ -403,11 +421,9 @@ def _bid_solvent(
     taken: uint256 = min(fraction, most)
     assert taken == most or taken >= self._parameters.min_fraction, "liquidator: bid too small"
 
-    workout._seize(self._house(), account, bidder, taken, course.reserved)
-    after: View = self._fresh(account)
+    after: View = self._rest(found, taken, course.reserved)
     moved: int256 = before.equity - after.equity
-    assert moved > 0, "liquidator: nothing moved"
-    # At least p times what moved, and as much as keeps health where it was.
+    # At least p times what moves, and as much as keeps health where it was.
     price: int256 = max(
         convert(self._ceil_div(convert(moved, uint256) * price_fraction, WAD), int256),
         self._health(before) - self._health(after),
@@ -418,6 +434,7 @@ def _bid_solvent(
         price = min(price + gap, max(price, moved))
     assert price <= moved, "liquidator: health falls"
     assert after.equity + price >= 0, "liquidator: account would be insolvent"
+    workout._seize(house, account, bidder, book, taken, course.reserved, price)
 
     sold: uint256 = convert(before.equity, uint256) - course.reserved
     surplus: uint256 = min(
@@ -425,10 +442,10 @@ def _bid_solvent(
     )
     fee: uint256 = 0
     reward, fee = self._charges(course, taken, convert(moved, uint256), surplus)
-    self._pay(bidder, account, convert(price, uint256))
-    self._pay(bidder, course.flagger, reward)
+    if reward > 0 and course.flagger != bidder:
+        extcall house.move(bidder, course.flagger, [], [], convert(reward, int256))
     if fee > 0:
-        extcall self._house().take_fee(bidder, fee)
+        extcall house.take_fee(bidder, fee)
 
     course_after: ILiquidator.Liquidation = course
     course_after.reserved += convert(price, uint256)
@@ -447,22 +464,25 @@ def _bid_solvent(
 
 @internal
 def _bid_insolvent(
+    house: IClearingHouse,
     account: uint256,
     bidder: uint256,
+    book: IRiskEngine.Book,
     fraction: uint256,
     course: ILiquidator.Liquidation,
-    before: View,
+    found: IGate.Appraisal,
 ) -> (uint256, int256):
     """
     @return Fraction taken, and what the bidder receives, as a negative number.
     """
+    before: View = self._seen(found)
     assert self._health(before) < 0, "liquidator: nothing to sell"
     taken: uint256 = min(fraction, WAD)
     assert taken >= self._parameters.min_fraction, "liquidator: bid too small"
-    payout: uint256 = self._payout(course, before, taken)
-    workout._seize(self._house(), account, bidder, taken, 0)
-    after: View = self._fresh(account)
+    after: View = self._rest(found, taken, 0)
     assert self._health(after) >= self._health(before), "liquidator: health falls"
+    payout: uint256 = self._payout(course, before, taken)
+    workout._seize(house, account, bidder, book, taken, 0, 0)
     if payout > 0:
         extcall self._backstop().cover(bidder, payout)
     moved: int256 = before.equity - after.equity
@@ -474,6 +494,32 @@ def _bid_insolvent(
     else:
         self._set_shortfall(account, INSOLVENT, after.equity)
     return taken, paid
+
+
+@internal
+@pure
+def _rest(found: IGate.Appraisal, taken: uint256, reserved: uint256) -> View:
+    """
+    @notice What is left once a part of all but `reserved` cash is taken: equity of at least this, a
+            maintenance margin of at most this.
+    """
+    rest: View = self._seen(found)
+    rest.equity = convert(reserved, int256)
+    rest.maintenance = 0
+    if taken < WAD:
+        left: uint256 = WAD - taken
+        sold: int256 = found.equity - rest.equity
+        rest.equity += sold * convert(left, int256) // SIGNED_WAD - convert(found.dust, int256)
+        rest.maintenance = self._ceil_div(found.maintenance * left, WAD) + found.dust
+    return rest
+
+
+@internal
+@pure
+def _seen(found: IGate.Appraisal) -> View:
+    return View(
+        equity=found.equity, maintenance=found.maintenance, usable=found.usable
+    )
 
 
 @internal
@@ -503,12 +549,6 @@ def _log_bid(
         maintenance=before.maintenance,
         maintenance_after=after.maintenance,
     )
-
-
-@internal
-def _pay(source: uint256, target: uint256, amount: uint256):
-    if amount > 0 and source != target:
-        extcall self._house().move(source, target, [], [], convert(amount, int256))
 
 
 @internal

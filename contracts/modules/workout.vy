@@ -19,14 +19,20 @@ SIGNED_WAD: constant(int256) = 10**18
 
 @internal
 def _seize(
-    house: IClearingHouse, account: uint256, taker: uint256, fraction: uint256, reserved: uint256
+    house: IClearingHouse,
+    account: uint256,
+    taker: uint256,
+    book: IRiskEngine.Book,
+    fraction: uint256,
+    reserved: uint256,
+    price: int256,
 ):
     """
-    @notice Move a fraction (WAD) of every balance but `reserved` cash.
+    @notice Move a fraction (WAD) of every balance of an account's book but `reserved` cash, against a
+            price (negative: it is paid to the taker).
     @dev Sizes and tokens are rounded toward zero to their unit. What is unsettled counts as cash: the
          clearing house settles both accounts when positions move.
     """
-    book: IRiskEngine.Book = staticcall house.book(account)
     moves: DynArray[uint256, 64] = []
     for word: uint256 in book.positions:
         size: int256 = position._size(word) * convert(fraction, int256) // SIGNED_WAD
@@ -46,4 +52,4 @@ def _seize(
         extcall house.settle(account)
     cash: int256 = book.cash + book.unsettled - convert(reserved, int256)
     cash = cash * convert(fraction, int256) // SIGNED_WAD
-    extcall house.move(account, taker, moves, holdings, cash)
+    extcall house.move(account, taker, moves, holdings, cash - price)

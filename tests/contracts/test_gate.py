@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.feeds import HOUR, WAD
-from tests.contracts.harbour import Harbour
+from tests.contracts.harbour import SCHEME, Harbour
 from tests.evm import Reverted
 
 INITIAL, MAINTENANCE = 1, 2
@@ -52,6 +52,27 @@ def test_cash_alone_needs_neither_market_nor_engine(harbour: Harbour) -> None:
     assert harbour.gate.margins(account) == (7 * WAD, 0, 0, ALL)
     assert harbour.gate.check(account, INITIAL) == (7 * WAD, 0, ALL)
     assert harbour.gate.prove(account, []) == (7 * WAD, 0, ALL)
+
+
+def test_an_appraisal_says_what_rounding_to_units_may_come_to(harbour: Harbour) -> None:
+    """2e-9·(forward + strike) or 2e-9·mark of a position, a token unit of collateral, and wei."""
+    account, other = harbour.open("alice", 5000, weth=1), harbour.open("bob", dollars=10**6)
+    harbour.trade(account, other, harbour.perp, 3 * WAD, 3000 * WAD)
+    harbour.trade(account, other, harbour.put(2500), WAD, 20 * WAD)
+    harbour.trade(account, other, harbour.call(4000), -WAD, 20 * WAD)
+    harbour.push(3100)
+    seen = harbour.gate.appraise(SCHEME, harbour.house.book(account))
+    assert (seen.equity, seen.initial, seen.maintenance, seen.usable) == harbour.gate.margins(
+        account
+    )
+    prices = 3100 + (3100 + 2500) + (3100 + 4000)
+    assert seen.dust == 2 * prices * WAD // 10**9 + 3 + 4 + 3100 + 1
+
+
+def test_an_appraisal_of_cash_alone_is_exact(harbour: Harbour) -> None:
+    account = harbour.open("carol", dollars=7)
+    harbour.evm.time += 100 * HOUR
+    assert harbour.gate.appraise(SCHEME, harbour.house.book(account)) == (ALL, 7 * WAD, 0, 0, 0)
 
 
 def test_values_of_instruments(harbour: Harbour, account: int) -> None:
