@@ -34,7 +34,8 @@ th { text-align: right; color: var(--muted); font-weight: 600;
      border-bottom: 2px solid var(--line); }
 td { text-align: right; border-bottom: 1px solid var(--line); }
 th, td { padding: 4px 8px; white-space: nowrap; }
-th:first-child, td:first-child, th.text, td.text { text-align: left; white-space: normal; }
+th:first-child, td:first-child, th.text, td.text { text-align: left; }
+td.text:not(:first-child) { white-space: normal; }
 .scroll { overflow-x: auto; }
 code { font: 12.5px ui-monospace, SFMono-Regular, Menlo, monospace; overflow-wrap: anywhere; }
 .bad { color: var(--failed); font-weight: 600; } .good { color: var(--held); font-weight: 600; }
