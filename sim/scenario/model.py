@@ -104,7 +104,8 @@ class Bound(Model):
 
     def __str__(self) -> str:
         if self.equal is not None:
-            return f"= {self.equal}"
+            equal = f"{self.equal:g}" if isinstance(self.equal, float) else str(self.equal)
+            return f"= {equal}"
         parts = [f"≥ {self.min:g}"] if self.min is not None else []
         parts += [f"≤ {self.max:g}"] if self.max is not None else []
         return " and ".join(parts)
