@@ -297,15 +297,6 @@ def book(account: uint256) -> IRiskEngine.Book:
 
 @external
 @view
-def scheme_of(account: uint256) -> (address, uint256):
-    """
-    @return Engine and rulebook of the account.
-    """
-    return staticcall cash_ledger.REGISTRY.scheme(portfolio._scheme(account))
-
-
-@external
-@view
 def scheme_id(account: uint256) -> uint256:
     """
     @notice The scheme that the account has chosen.
@@ -438,12 +429,12 @@ def _admit(
     after: IRiskEngine.Book,
     fee: uint256,
     opening: bool,
-    reduces: bool,
+    closing: bool,
 ) -> uint256:
     """
     @notice Refuse a change unless the gate allows it.
     @param opening Nothing but the margin forbids to open.
-    @param reduces No |size| grows and none flips its sign.
+    @param closing Whether a change that only reduces may pass by itself.
     @return The fee to be charged.
     """
     return staticcall IGate(staticcall cash_ledger.REGISTRY.gate()).admit(
@@ -452,7 +443,7 @@ def _admit(
         after,
         fee,
         opening,
-        reduces and portfolio._phase(account) == 0,
+        closing and portfolio._phase(account) == 0,
     )
 
 
@@ -505,11 +496,10 @@ def _trade(
             cash=leg.cash,
         )
     after: IRiskEngine.Book = before
-    reduces: bool = False
-    after.positions, reduces = portfolio._merge(account, kept, moves, 1, oracle)
+    after.positions = portfolio._merge(account, kept, moves, 1, oracle)
     portfolio._save(account, words, after.positions)
     after.cash = cash_ledger._add(account, flow)
-    fee = self._admit(account, before, after, fee, opening, reduces)
+    fee = self._admit(account, before, after, fee, opening, True)
     if fee > 0:
         cash_ledger._take_fee(account, fee)
         log IClearingHouse.FeeTaken(account=account, amount=fee)
@@ -530,10 +520,9 @@ def _shift(
     words: DynArray[uint256, 64] = portfolio._positions(account)
     kept: DynArray[uint256, 64] = []
     flow: int256 = 0
-    reduces: bool = False
     kept, flow = portfolio._settle(account, words, oracle)
     if len(moves) > 0:
-        kept, reduces = portfolio._merge(account, kept, moves, sign, oracle)
+        kept = portfolio._merge(account, kept, moves, sign, oracle)
     portfolio._save(account, words, kept)
     cash_ledger._add(account, flow + amount)
 

@@ -54,10 +54,9 @@ def admit(
     @param before The book before the change.
     @param after The book after it, before the fee.
     @param opening Whether nothing but the margin forbids the first branch.
-    @param closing Whether the second branch is open: no |size| grows and none flips its sign.
+    @param closing Whether the second branch is open to a change that only reduces.
     @return The fee to be charged.
     """
-    assert opening or closing, "gate: opening is paused or the instrument not listed"
     book: IRiskEngine.Book = after
     equity: int256 = 0
     requirement: uint256 = 0
@@ -67,8 +66,10 @@ def admit(
         equity, requirement, usable = self._check(scheme, book, IRiskEngine.Kind.INITIAL)
         if IOracle.Purpose.OPENING in usable and equity >= convert(requirement, int256):
             return fee
-        assert closing or IOracle.Purpose.OPENING in usable, "gate: market is stale"
-        assert closing, "gate: below initial margin"
+    if not (closing and self._reduces(before.positions, after.positions)):
+        assert opening, "gate: opening is paused or the instrument not listed"
+        assert IOracle.Purpose.OPENING in usable, "gate: market is stale"
+        raise "gate: below initial margin"
 
     maintenance: uint256 = 0
     equity, requirement, maintenance, usable = self._margins(scheme, before)
@@ -277,6 +278,28 @@ def _market(
     for holding: IRiskEngine.Holding in book.holdings:
         assets.append(holding.asset)
     return engine, rulebook, staticcall IOracle(oracle).market(book.positions, assets)
+
+
+@internal
+@pure
+def _reduces(before: DynArray[uint256, 64], after: DynArray[uint256, 64]) -> bool:
+    """
+    @notice Whether no |size| grows and none flips its sign. Both lists are sorted and settled.
+    """
+    i: uint256 = 0
+    for word: uint256 in after:
+        series: uint256 = position._series(word)
+        for _: uint256 in range(64):
+            if i == len(before) or position._series(before[i]) >= series:
+                break
+            i += 1
+        if i == len(before) or position._series(before[i]) != series:
+            return False
+        size: int256 = position._size(word)
+        held: int256 = position._size(before[i])
+        if abs(size) > abs(held) or (size > 0) != (held > 0):
+            return False
+    return True
 
 
 @internal

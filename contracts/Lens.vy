@@ -57,7 +57,9 @@ def risks(accounts: DynArray[uint256, 32]) -> DynArray[ILens.Risk, 32]:
         if account < count:
             risk.phase = staticcall IClearingHouse(house).phase(account)
             risk.cash = staticcall IClearingHouse(house).cash(account)
-            risk.engine, risk.rulebook = staticcall IClearingHouse(house).scheme_of(account)
+            risk.engine, risk.rulebook = staticcall IRegistry(REGISTRY).scheme(
+                staticcall IClearingHouse(house).scheme_id(account)
+            )
             risk = self._assessed(risk, house, oracle)
         found.append(risk)
     return found
@@ -76,7 +78,9 @@ def assess(account: uint256) -> IRiskEngine.Assessment:
     assert market.usable != empty(IOracle.Purpose), "lens: price missing"
     engine: address = empty(address)
     rulebook: uint256 = 0
-    engine, rulebook = staticcall IClearingHouse(house).scheme_of(account)
+    engine, rulebook = staticcall IRegistry(REGISTRY).scheme(
+        staticcall IClearingHouse(house).scheme_id(account)
+    )
     return staticcall IRiskEngine(engine).assess(book, market, rulebook)
 
 

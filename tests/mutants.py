@@ -474,8 +474,8 @@ MUTANTS = (
     Mutant(
         "ClearingHouse.vy",
         "the second branch stays open in liquidation",
-        "        reduces and portfolio._phase(account) == 0,",
-        "        reduces,",
+        "        closing and portfolio._phase(account) == 0,",
+        "        closing,",
         LIQUIDATOR,
     ),
     Mutant(
@@ -552,9 +552,9 @@ MUTANTS = (
     Mutant(
         "modules/portfolio.vy",
         "a taken perpetual starts at an old funding index",
-        "            self._funding[account][position._underlying(name)] = index\n"
-        "            word |=",
-        "            word |=",
+        "                self._funding[account][position._underlying(name)] = index\n"
+        "                word |=",
+        "                word |=",
         INCIDENTS,
     ),
     Mutant(
@@ -562,13 +562,6 @@ MUTANTS = (
         "puts pay like calls",
         "        value = -value\n",
         "        pass\n",
-        HOUSE,
-    ),
-    Mutant(
-        "modules/portfolio.vy",
-        "a flip counts as reducing",
-        "and abs(after) <= abs(before) and (after == 0 or (after > 0) == (before > 0))",
-        "and abs(after) <= abs(before)",
         HOUSE,
     ),
     Mutant(
@@ -757,6 +750,29 @@ MUTANTS = (
         "    return convert(payout, uint256) * taken // WAD",
         "    return convert(payout, uint256)",
         INCIDENTS,
+    ),
+    Mutant(
+        "Gate.vy",
+        "a closing trade may grow a position",
+        "        if abs(size) > abs(held) or (size > 0) != (held > 0):",
+        "        if (size > 0) != (held > 0):",
+        HOUSE,
+    ),
+    Mutant(
+        "Gate.vy",
+        "a closing trade may flip a position",
+        "        if abs(size) > abs(held) or (size > 0) != (held > 0):",
+        "        if abs(size) > abs(held):",
+        HOUSE,
+    ),
+    Mutant(
+        "Gate.vy",
+        "a closing trade may open another position",
+        "        if i == len(before) or position._series(before[i]) != series:\n"
+        "            return False\n",
+        "        if i == len(before) or position._series(before[i]) != series:\n"
+        "            continue\n",
+        HOUSE,
     ),
     Mutant(
         "Gate.vy",

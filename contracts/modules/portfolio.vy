@@ -257,42 +257,48 @@ def _merge(
     moves: DynArray[uint256, 64],
     sign: int256,
     oracle: IOracle,
-) -> (DynArray[uint256, 64], bool):
+) -> DynArray[uint256, 64]:
     """
     @notice Add (sign 1) or subtract (sign -1) positions. Both lists are sorted, the words settled.
-    @return The new words, and whether no |size| grew and none flipped its sign.
+    @return The new words.
     """
     merged: DynArray[uint256, 64] = []
-    reduces: bool = True
     i: uint256 = 0
-    for move: uint256 in moves:
-        name: uint256 = self._name(move)
-        for _: uint256 in range(MAX_POSITIONS):
-            if i == len(words) or self._name(words[i]) >= name:
-                break
-            merged.append(words[i])
-            i += 1
-        word: uint256 = name
-        before: int256 = 0
-        if i < len(words) and self._name(words[i]) == name:
+    j: uint256 = 0
+    name: uint256 = 0
+    for _: uint256 in range(2 * MAX_POSITIONS):
+        if j < len(moves):
+            name = self._name(moves[j])
+        elif i == len(words):
+            break
+        word: uint256 = 0
+        held: uint256 = self._name(words[i]) if i < len(words) else max_value(uint256)
+        if j == len(moves) or held < name:
             word = words[i]
-            before = position._size(word)
             i += 1
-        elif position._kind(name) == position.PERPETUAL:
-            mark: uint256 = 0
-            index: int256 = 0
-            mark, index = self._mark(position._underlying(name), oracle)
-            self._funding[account][position._underlying(name)] = index
-            word |= mark << 8
-        after: int256 = before + sign * position._size(move)
-        assert convert(abs(after), uint256) < position.MAX_SIZE, "portfolio: position too large"
-        if after != 0:
-            merged.append(position._series(word) | convert(convert(after << 160, bytes32), uint256))
-        reduces = reduces and abs(after) <= abs(before) and (after == 0 or (after > 0) == (before > 0))
-        self._count_interest(name, before, after)
-    for j: uint256 in range(i, len(words), bound=64):
-        merged.append(words[j])
-    return merged, reduces
+        else:
+            word = name
+            before: int256 = 0
+            if held == name:
+                word = words[i]
+                before = position._size(word)
+                i += 1
+            elif position._kind(name) == position.PERPETUAL:
+                mark: uint256 = 0
+                index: int256 = 0
+                mark, index = self._mark(position._underlying(name), oracle)
+                self._funding[account][position._underlying(name)] = index
+                word |= mark << 8
+            after: int256 = before + sign * position._size(moves[j])
+            j += 1
+            assert convert(abs(after), uint256) < position.MAX_SIZE, "portfolio: position too large"
+            self._count_interest(name, before, after)
+            if after == 0:
+                continue
+            word = position._series(word) | convert(convert(after << 160, bytes32), uint256)
+        assert len(merged) < MAX_POSITIONS, "portfolio: too many positions"
+        merged.append(word)
+    return merged
 
 
 @internal

@@ -36,7 +36,6 @@ def test_accounts_count_up_from_the_fund(harbour: Harbour) -> None:
     assert harbour.house.account_count() == 3
     assert harbour.house.owner_of(2) == owner
     assert harbour.house.scheme_id(2) == SCHEME
-    assert harbour.house.scheme_of(2)[0] == harbour.engine.address
 
 
 def test_an_account_needs_a_registered_scheme(harbour: Harbour) -> None:
@@ -369,6 +368,18 @@ def test_a_switch_needs_initial_margin(harbour: Harbour, second_scheme: int) -> 
         harbour.house.switch_scheme(account, second_scheme, sender=harbour.owner(account))
 
 
+def test_a_switch_needs_the_margin_of_the_new_scheme(harbour: Harbour) -> None:
+    account, other = harbour.open("alice", dollars=3700), harbour.open("bob", dollars=100_000)
+    harbour.trade(account, other, harbour.perp, WAD, 3000 * WAD)
+    engine = harbour.evm.deploy("testing/MockEngine.vy")
+    harbour.registry.set_scheme(7, engine.address, 0)
+    engine.tell(10**9, 100 * WAD, 101 * WAD)
+    with pytest.raises(Reverted, match="gate: below initial margin"):
+        harbour.house.switch_scheme(account, 7, sender=harbour.owner(account))
+    engine.tell(10**9, 100 * WAD, 100 * WAD)
+    harbour.house.switch_scheme(account, 7, sender=harbour.owner(account))
+
+
 # Trades
 
 
@@ -527,8 +538,9 @@ def test_the_position_limit(harbour: Harbour, traders: tuple[int, int]) -> None:
             legs += [(a, call, 10**9, 0), (b, call, -(10**9), 0)]
         harbour.direct.trade(legs, sender=harbour.matcher)
     assert len(harbour.house.positions(a)) == 64
-    with pytest.raises(Reverted):
-        harbour.trade(a, b, harbour.perp, 10**9, 3000 * WAD)
+    for more in (harbour.perp, harbour.put(4000)):
+        with pytest.raises(Reverted, match="portfolio: too many positions"):
+            harbour.trade(a, b, more, 10**9, 3000 * WAD)
     harbour.trade(b, a, harbour.call(1000), 10**9, 0)
     harbour.trade(a, b, harbour.perp, 10**9, 3000 * WAD)
 

@@ -50,6 +50,23 @@ def test_header(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if not p.startswith("testing/")])
+def test_every_refusal_gives_its_reason(path: str) -> None:
+    """Or asks a contract that does: a reason names the module or contract, then what is wrong."""
+    if path.endswith(".vyi"):
+        return
+    tree = parse_to_ast((ROOT / path).read_text(), is_interface=False)
+    for node in tree.get_descendants((vy_ast.Assert, vy_ast.Raise)):
+        reason = node.msg if isinstance(node, vy_ast.Assert) else node.exc
+        if reason is None and isinstance(node, vy_ast.Assert):
+            reason = node.test if isinstance(node.test, vy_ast.StaticCall) else None
+            assert reason is not None, f"{path}:{node.lineno}"
+            assert reason.value.func.attr.startswith("check_"), f"{path}:{node.lineno}"
+        else:
+            assert isinstance(reason, vy_ast.Str), f"{path}:{node.lineno}"
+            assert ": " in reason.value, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if not p.startswith("testing/")])
 def test_every_external_function_is_documented(path: str) -> None:
     if path.endswith(".vyi"):
         return
