@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from fractions import Fraction
+from math import isnan
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
@@ -133,6 +134,8 @@ Time = Annotated[int, BeforeValidator(parse_time)]
 
 def money(value: float, unit: str = "") -> str:
     """Print an amount for people: three significant digits and a scale from 10,000 up."""
+    if isnan(value):
+        return "unknown"
     size = abs(value)
     for scale, suffix in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
         if size >= scale and size >= 1e4:

@@ -19,7 +19,7 @@ from sim.agents.intents import (
     Outcome,
     Withdraw,
 )
-from sim.agents.traders import TraderParams, closing, deposits, lots, order
+from sim.agents.traders import TraderParams, closing, deposits, enters, lots, order
 from sim.agents.view import HEALTHY, SOLVENT, View
 from sim.reference.book import CALL
 from sim.units import Duration, Money, Ratio
@@ -49,7 +49,7 @@ class Depositor(Agent[DepositorParams]):
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         p = self.params
-        if view.step == 0:
+        if self._runs_at is None and enters(view):
             return deposits(view, p.tip)
         spot = float(view.board.market.underlyings.spot[0])
         self._fund, self._high = max(self._fund, view.fund), max(self._high, spot)
@@ -85,7 +85,7 @@ class OracleSandwicher(Agent[SandwicherParams]):
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         p = self.params
-        if view.step == 0:
+        if enters(view):
             return deposits(view, p.tip)
         account = view.account
         if account.phase != HEALTHY or account.equity <= 0.0:
@@ -204,7 +204,7 @@ class Spoofer(Agent[SpooferParams]):
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         self._quotes = float(rng.random()) < self.params.share
-        return deposits(view, self.params.tip) if view.step == 0 else ()
+        return deposits(view, self.params.tip) if enters(view) else ()
 
     def quote(self, view: View, order: Order) -> Quote | None:
         p = self.params
@@ -236,7 +236,7 @@ class Whale(Agent[WhaleParams]):
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         p = self.params
-        if view.step == 0:
+        if enters(view):
             return deposits(view, p.tip)
         account = view.account
         due = self._last is None or view.time - self._last >= p.add_every

@@ -41,7 +41,8 @@ class Intent:
     Parameters
     ----------
     tip
-        What the sender pays for priority, in gwei per gas. It only orders transactions.
+        What the sender pays for priority, in gwei per gas, on top of the base fee. On chain it only
+        orders transactions; the agents' ledger books it.
     """
 
     tip: float = 1.0
@@ -160,10 +161,13 @@ class Outcome:
     reason
         Of a refusal, in the contract's words; "no gas left in the block", "no quote".
     gas
-        Used.
+        Used; 0 if it never got into a block.
+    fee
+        What that cost the agent, in quote currency.
     """
 
     intent: Intent
     accepted: bool
     reason: str = ""
     gas: int = 0
+    fee: float = 0.0

@@ -19,7 +19,7 @@ from sim.agents.intents import (
     Resolve,
     Restart,
 )
-from sim.agents.traders import closing, deposits, expected_equity
+from sim.agents.traders import closing, deposits, enters, expected_equity
 from sim.agents.view import HEALTHY, INSOLVENT, SOLVENT, Distress, View
 from sim.model import Model
 from sim.units import Ratio, parse_duration
@@ -72,6 +72,9 @@ class KeeperParams(Params):
     """Whether it trades what it took away again."""
     bribe: Ratio = Field(default=0.0, ge=0)
     """How much its tip rises after each bid that found no place in a block."""
+    patience: int = Field(default=8, ge=0)
+    """Most steps that it leaves an account alone after others were faster: 1 after the first time,
+    and twice as many after each further one."""
 
 
 class Keeper(Agent[KeeperParams]):
@@ -83,9 +86,14 @@ class Keeper(Agent[KeeperParams]):
         super().__init__(name, params)
         self._seen: dict[tuple[int, int], int] = {}
         self._tip = params.tip
+        self._step = 0
+        # By account: how often others were faster, and when it may act again.
+        self._beaten: dict[int, tuple[int, int]] = {}
+        self._cost = 0.0
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
-        if view.step == 0:
+        self._step = view.step
+        if enters(view):
             return deposits(view, self._tip)
         intents: list[Intent] = []
         # What it sees no more it forgets, so that a later distress counts from its own start.
@@ -96,7 +104,8 @@ class Keeper(Agent[KeeperParams]):
         for distress in view.distressed:
             key = (distress.account.id, distress.account.phase)
             since = self._seen.setdefault(key, view.step)
-            if distress.account.id in own:
+            _, resumes = self._beaten.get(distress.account.id, (0, 0))
+            if distress.account.id in own or view.step < resumes:
                 continue
             if self.params.latency.over(since, view.step, view.interval):
                 intent, cost = self._act(view, distress, room)
@@ -110,42 +119,68 @@ class Keeper(Agent[KeeperParams]):
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         if any(not o.accepted and "gas" in o.reason for o in outcomes):
             self._tip *= 1.0 + self.params.bribe
+        for outcome in outcomes:
+            intent = outcome.intent
+            if isinstance(intent, Bid) and outcome.accepted:
+                self._cost = outcome.fee
+            if isinstance(intent, (Flag, Bid, Resolve, Restart, Escalate, Close)):
+                # It reverted although it looked good: somebody was faster, or the market was.
+                lost = 0 if outcome.accepted else self._beaten.get(intent.account, (0, 0))[0] + 1
+                wait = min(2 ** (lost - 1), self.params.patience) if lost else 0
+                if outcome.accepted or outcome.gas:
+                    self._beaten[intent.account] = (lost, self._step + 1 + wait)
 
     def _act(self, view: View, distress: Distress, room: float) -> tuple[Intent | None, float]:
-        """Return what to do about one account, and the free equity that it takes."""
+        """Return what to do about one account, and the free equity that it takes.
+
+        The oracle reports before it acts, so it goes by the equity that is to be expected then; of
+        what changes the phase it wants the chain to agree already.
+        """
         target = distress.account
         tip, id = self._tip, target.id
+        expected = expected_equity(view, target)
+        low, high = min(target.equity, expected), max(target.equity, expected)
         if target.phase == HEALTHY:
-            flags = self.params.flags and expected_equity(view, target) < target.maintenance
+            flags = self.params.flags and expected < target.maintenance
             return (Flag(id, tip=tip) if flags else None), 0.0
-        if target.equity >= target.maintenance and (distress.over or target.phase == INSOLVENT):
-            return Resolve(id, tip=tip), 0.0
+        if distress.over or target.phase == INSOLVENT:
+            if low >= target.maintenance:
+                return Resolve(id, tip=tip), 0.0
+            if high >= target.maintenance:
+                return None, 0.0
         if target.phase == SOLVENT:
-            if target.equity <= 0.0 or distress.over:
+            if distress.over or high <= 0.0:
                 return Escalate(id, tip=tip), 0.0
-            if target.equity <= distress.reserved:
+            if high <= distress.reserved:
                 return Restart(id, tip=tip), 0.0
+            if low <= max(distress.reserved, 0.0) or high >= distress.heals:
+                return None, 0.0
         elif distress.over:
             return Close(id, tip=tip), 0.0
-        return self._bid(view.account.id, distress, room)
+        return self._bid(view.account.id, distress, expected, room)
 
-    def _bid(self, bidder: int, distress: Distress, room: float) -> tuple[Intent | None, float]:
-        """Return the largest bid that pays and that `room` covers, and what it takes of that."""
+    def _bid(
+        self, bidder: int, distress: Distress, equity: float, room: float
+    ) -> tuple[Intent | None, float]:
+        """Return the largest bid that pays, its gas included, and that `room` covers, and what it
+        takes of that."""
         p, target = self.params, distress.account
         if target.phase == SOLVENT:
-            value = target.equity - distress.reserved
+            value = equity - distress.reserved
             price = distress.price_fraction * value
             limit = price * (1.0 + 0.5 * p.discount)
+            gain = value - price
             pays = 1.0 - distress.price_fraction >= p.discount
         else:
-            value = target.equity
+            value = equity
             price = -distress.payout
             limit = 0.98 * price
-            pays = distress.payout + min(value, 0.0) >= p.payout * target.maintenance
+            gain = distress.payout + min(value, 0.0)
+            pays = gain >= p.payout * target.maintenance
         # Taking all of it costs the price and its margin, and brings its value.
         needed = max(target.initial + price - value, 0.0)
         fraction = min(distress.max_fraction, room / needed if needed > 0.0 else 1.0)
-        if not (p.bids and pays and fraction > 0.0):
+        if not (p.bids and pays and fraction > 0.0 and fraction * gain > self._cost):
             return None, 0.0
         bid = Bid(target.id, bidder, fraction, fraction * limit, tip=self._tip)
         return bid, fraction * needed

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sim.agents.base import Agent, Params, Quote
 from sim.agents.intents import Intent, Order
-from sim.agents.traders import delta_of, deposits, hedges, lots
+from sim.agents.traders import delta_of, deposits, enters, hedges, lots
 from sim.agents.view import HEALTHY, Board, View
 from sim.units import Ratio
 
@@ -45,7 +45,7 @@ class MarketMaker(Agent[MakerParams]):
         self._board: Board | None = None
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
-        if view.step == 0:
+        if enters(view):
             return deposits(view, self.params.tip)
         if view.account.phase != HEALTHY or view.account.equity <= 0.0:
             return ()
@@ -115,4 +115,4 @@ class LiquidityProvider(MarketMaker):
     Params: ClassVar[type[Params]] = ProviderParams
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
-        return deposits(view, self.params.tip) if view.step == 0 else ()
+        return deposits(view, self.params.tip) if enters(view) else ()

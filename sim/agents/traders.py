@@ -17,6 +17,8 @@ from sim.units import Duration, Ratio
 
 LOT = 1e-4
 FAULTY = 0.1
+DUST = 1.0
+"""Dollars that are not worth a deposit: what rounding leaves in a wallet."""
 PATIENCE = 12
 """Steps that a hedger without margin waits."""
 REFUSALS_MAX = 3
@@ -61,7 +63,7 @@ class Trader(Agent[T]):
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         p = self.params
-        if view.step == 0:
+        if enters(view):
             return deposits(view, p.tip)
         account = view.account
         if account.phase != HEALTHY:
@@ -230,6 +232,16 @@ class Hedger(Trader[HedgerParams]):
         if p.hedge == "collar" and call is not None:
             position[call] = -size
         return position
+
+
+def enters(view: View) -> bool:
+    """Whether it is time to deposit: the first step, or a later one if no block had room for it,
+    so that the first account is still empty and the wallet is not."""
+    account = view.account
+    if account.cash != 0.0 or account.positions or any(account.holdings.values()):
+        return view.step == 0
+    worth = sum(amount * view.board.asset_price(name) for name, amount in view.wallet.items())
+    return view.step == 0 or worth > DUST
 
 
 def deposits(view: View, tip: float) -> list[Intent]:

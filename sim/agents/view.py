@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import Mapping
 
 import numpy as np
@@ -183,6 +184,8 @@ class Distress:
         C: cash from bids, not for sale.
     payout
         What the system pays for all of it now (insolvent phase).
+    heals
+        Equity from which on a solvent account is not for sale: (1 + b) M.
     """
 
     account: AccountView
@@ -192,6 +195,7 @@ class Distress:
     price_fraction: float = 1.0
     reserved: float = 0.0
     payout: float = 0.0
+    heals: float = inf
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,11 @@ from sim.units import from_wad, utc
 
 LIQUIDATION = 4
 """Bit of `usable`: prices are fresh enough to liquidate."""
-PHASES = ("healthy", "in the solvent phase of a liquidation", "in the insolvent phase of one")
+PHASES = (
+    "healthy",
+    "in the solvent phase of a liquidation",
+    "in the insolvent phase of a liquidation",
+)
 _SCALARS = (
     ("equity", "equity"),
     ("maintenance", "maintenance margin"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import nan
 from typing import Callable, Mapping, Sequence
 
 import numpy as np
@@ -21,7 +22,8 @@ from sim.chain import Block, Receipt
 from sim.checks.conformance import Reference, compare
 from sim.checks.conservation import balance
 from sim.engine.journal import Journal
-from sim.engine.recorder import Recorder, failure
+from sim.engine.ledger import Account, Ledger
+from sim.engine.recorder import Left, Recorder, Result, failure
 from sim.engine.world import SET_UP, Action, World
 from sim.market.impact import Feedback
 from sim.market.paths import Paths
@@ -29,6 +31,7 @@ from sim.oracle.feeds import Oracle
 from sim.protocol.abi import Event
 from sim.protocol.client import Snapshot
 from sim.reference.book import Market
+from sim.scenario.model import GasPrice
 from sim.streams import Streams
 from sim.units import from_wad
 
@@ -47,6 +50,8 @@ class Loop:
     streams: Streams
     reference: Reference | None
     order: Policy
+    gas_price: GasPrice
+    simulate: bool
     fund: float
     interval: int
     journal: Journal
@@ -54,6 +59,11 @@ class Loop:
     progress: Progress
     _worker: ThreadPoolExecutor = field(init=False)
     _under_way: Future[None] | None = field(init=False, default=None)
+    _ledger: Ledger = field(init=False)
+    _worth_before: dict[str, float] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._ledger = Ledger(self.gas_price.base_fee)
 
     def run(self) -> None:
         """Set the protocol up and play every step.
@@ -79,34 +89,35 @@ class Loop:
             wishes, refused = self._wishes(step, views)
             pending = self._arranged(step, wishes, arrivals)
             arrivals += len(pending)
-            actions = [
-                *self.world.report(self.oracle.updates(step, truth)),
-                *grants,
-                *(self.world.act(p.sender, p.intent) for p in pending),
-            ]
-            block, events = self._mine(step, actions, truth.time)
+            wanted = [self.world.act(p.sender, p.intent) for p in pending]
+            sent, withheld = self._simulated(wanted)
+            actions = [*self.world.report(self.oracle.updates(step, truth)), *grants, *sent]
+            block, events, fees = self._mine(step, actions, truth.time, self._coin(truth))
             grants = self.world.learn(actions, events)
-            self._tell(actions, block, refused)
+            self._tell(actions, block, fees, [*refused, *withheld])
             if snapshot is not None:
                 feedback.advance(step, _liquidated(snapshot, events))
             crowding = sum(r.gas_used for r in block.receipts) / self.world.backend.gas_limit
 
             snapshot = self.world.snapshot()
-            self._later(self._verify, step, block, actions, events, snapshot, truth)
+            counts = Left(len(wanted) - len(sent), sum(not r.included for r in block.receipts))
+            self._later(self._verify, step, block, counts, events, snapshot, truth)
             self.progress("running", step + 1, steps, _note(snapshot))
+        assert snapshot is not None
+        self._later(self.recorder.agents, self._results(snapshot))
 
     def _verify(
         self,
         step: int,
         block: Block,
-        actions: Sequence[Action],
+        left: Left,
         events: Sequence[Sequence[Event]],
         snapshot: Snapshot,
         truth: Market,
     ) -> None:
         agreement = compare(snapshot, self.reference)
         money = balance(snapshot)
-        self.recorder.state(step, block, actions, events, snapshot, truth, agreement, money)
+        self.recorder.state(step, block, left, events, snapshot, truth, agreement, money)
 
     def _later(self, task: Callable[..., None], *arguments: object) -> None:
         """Do a task in the worker's turn, once what was handed over before is done."""
@@ -121,6 +132,13 @@ class Loop:
         """Deploy, hand out tokens, open accounts; all before the first step's time."""
         world = self.world
         board = Board(self.paths.at(0), tuple(self.instruments))
+        self._worth_before = {
+            name: sum(
+                amount * board.asset_price(token) / board.market.stable
+                for token, amount in sorted(agent.endowment(board).items())
+            )
+            for name, agent in world.agents.items()
+        }
         limit, world.backend.gas_limit = world.backend.gas_limit, SET_UP_GAS
         deployment, endowments = world.deployment(), world.endowments(board, self.fund)
         accounts = sum(agent.accounts for agent in world.agents.values())
@@ -136,7 +154,7 @@ class Loop:
             actions = stage()
             for first in range(0, len(actions), SET_UP_BLOCK):
                 part = actions[first : first + SET_UP_BLOCK]
-                block, events = self._mine(SET_UP, part, time)
+                block, events, _ = self._mine(SET_UP, part, time, 0.0)
                 for action, receipt in zip(part, block.receipts, strict=True):
                     if not receipt.succeeded:
                         raise SetUpFailed(action, receipt)
@@ -209,31 +227,84 @@ class Loop:
         # Only a builder who works against the protocol puts users ahead of liquidations.
         return ordered if self.order == "adversarial" else liquidations_first(ordered)
 
+    def _simulated(
+        self, wanted: Sequence[Action]
+    ) -> tuple[list[Action], list[tuple[str, Outcome]]]:
+        """Return what is sent, and as outcomes what its senders found would revert."""
+        if not self.simulate:
+            return list(wanted), []
+        reasons = self.world.refusals(wanted)
+        sent: list[Action] = []
+        withheld: list[tuple[str, Outcome]] = []
+        for action, reason in zip(wanted, reasons, strict=True):
+            if reason is None or action.intent is None:
+                sent.append(action)
+            else:
+                outcome = Outcome(action.intent, accepted=False, reason=reason)
+                withheld.append((action.agent, outcome))
+        return sent, withheld
+
+    def _coin(self, truth: Market) -> float:
+        """Return the price of the coin that pays for gas, in quote currency."""
+        if self.gas_price.factor is None:
+            return self.gas_price.coin
+        names = list(truth.underlyings.name)
+        return float(truth.underlyings.spot[names.index(self.gas_price.factor)]) / truth.stable
+
     def _mine(
-        self, step: int, actions: Sequence[Action], time: int
-    ) -> tuple[Block, list[list[Event]]]:
+        self, step: int, actions: Sequence[Action], time: int, coin: float
+    ) -> tuple[Block, list[list[Event]], list[float]]:
+        """Return the block, its events by transaction and what each transaction cost its sender."""
         transactions = [action.transaction for action in actions]
         block = self.world.backend.mine(transactions, time)
         events = self.world.events(block)
         self.journal.add(step, transactions, block)
-        self._later(self.recorder.transactions, step, actions, block, events)
-        return block, events
+        fees = [
+            self._ledger.charge(step, action, receipt, coin)
+            for action, receipt in zip(actions, block.receipts, strict=True)
+        ]
+        self._later(self.recorder.transactions, step, actions, block, events, fees)
+        return block, events, fees
 
     def _tell(
-        self, actions: Sequence[Action], block: Block, refused: Sequence[tuple[str, Outcome]]
+        self,
+        actions: Sequence[Action],
+        block: Block,
+        fees: Sequence[float],
+        refused: Sequence[tuple[str, Outcome]],
     ) -> None:
         """Let every agent learn what became of its intents."""
         outcomes: dict[str, list[Outcome]] = {name: [] for name in self.world.agents}
         for name, outcome in refused:
             outcomes[name].append(outcome)
-        for action, receipt in zip(actions, block.receipts, strict=True):
+        for action, receipt, fee in zip(actions, block.receipts, fees, strict=True):
             if action.intent is not None:
                 reason = "" if receipt.succeeded else failure(receipt)
                 outcomes[action.agent].append(
-                    Outcome(action.intent, receipt.succeeded, reason, receipt.gas_used)
+                    Outcome(action.intent, receipt.succeeded, reason, receipt.gas_used, fee)
                 )
         for name, own in outcomes.items():
             self.world.agents[name].observe(own)
+
+    def _results(self, snapshot: Snapshot) -> list[Result]:
+        """Return what every agent has come to: accounts at the oracle's prices, wallet at the
+        market's, gas by the ledger."""
+        board = Board(self.paths.at(len(self.paths.times) - 1), ())
+        equity = dict(zip(snapshot.accounts.tolist(), snapshot.equity, strict=True))
+        assessed = set(snapshot.accounts[snapshot.assessed].tolist())
+        wallets = self.world.wallets()
+        found = []
+        for name in self.world.agents:
+            own = self.world.accounts[name]
+            worth = sum(equity[account] for account in own) / 10**18 + sum(
+                amount * board.asset_price(token) / board.market.stable
+                for token, amount in sorted(wallets[name].items())
+            )
+            known = assessed.issuperset(own)
+            before = self._worth_before[name]
+            charged = self._ledger.accounts.get(name, Account())
+            found.append(Result(name, len(own), before, worth if known else nan, charged))
+        return found
 
 
 SET_UP_GAS = 10**10

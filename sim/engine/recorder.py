@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ import orjson
 from sim.chain import Block
 from sim.checks.conformance import Agreement
 from sim.checks.conservation import Conservation
+from sim.engine.ledger import Account
 from sim.engine.world import Action
 from sim.protocol import words
 from sim.protocol.abi import Event, revert_reason
@@ -32,6 +34,25 @@ _LIQUIDATIONS = {
 }
 
 
+@dataclass(frozen=True)
+class Left:
+    """What is not in the block of a step: simulated and not sent, and sent without room."""
+
+    withheld: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an agent has come to, in quote currency; `worth` is nan where a price is missing."""
+
+    agent: str
+    accounts: int
+    endowed: float
+    worth: float
+    charged: Account
+
+
 class Recorder:
     """Writes what happened, one block at a time."""
 
@@ -47,8 +68,9 @@ class Recorder:
         actions: Sequence[Action],
         block: Block,
         events: Sequence[Sequence[Event]],
+        fees: Sequence[float],
     ) -> None:
-        """Record the transactions and events of a block."""
+        """Record the transactions and events of a block, with what each cost its sender."""
         self._writer.add(
             "transactions",
             [
@@ -60,10 +82,15 @@ class Recorder:
                     "action": action.name,
                     "account": action.account,
                     "succeeded": receipt.succeeded,
+                    "included": receipt.included,
                     "gas_used": receipt.gas_used,
+                    "tip": action.tip,
+                    "fee": fee,
                     "reason": "" if receipt.succeeded else failure(receipt),
                 }
-                for index, (action, receipt) in enumerate(zip(actions, block.receipts, strict=True))
+                for index, (action, receipt, fee) in enumerate(
+                    zip(actions, block.receipts, fees, strict=True)
+                )
             ],
         )
         numbered = list(_numbered(events))
@@ -98,7 +125,7 @@ class Recorder:
         self,
         step: int,
         block: Block,
-        actions: Sequence[Action],
+        left: Left,
         events: Sequence[Sequence[Event]],
         snapshot: Snapshot,
         truth: Market,
@@ -106,18 +133,40 @@ class Recorder:
         money: Conservation,
     ) -> None:
         """Record the state after a block and what was verified of it."""
-        self._steps(step, block, actions, snapshot, agreement, money)
+        self._steps(step, block, left, snapshot, agreement, money)
         self._prices(step, snapshot, truth)
         self._accounts(step, snapshot, agreement)
         self._changed_positions(step, snapshot)
         self._liquidations(step, block, events, snapshot)
         self._checks(step, snapshot, agreement, money)
 
+    def agents(self, results: Sequence[Result]) -> None:
+        """Record what the agents have come to."""
+        rows = []
+        for result in results:
+            gain, own = result.worth - result.endowed, result.charged
+            rows.append(
+                {
+                    "agent": result.agent,
+                    "accounts": result.accounts,
+                    "transactions": own.sent,
+                    "failed": own.reverted,
+                    "liquidating": own.liquidating,
+                    "gas_used": own.gas,
+                    "gas_fees": own.fees,
+                    "endowed": result.endowed,
+                    "worth": result.worth,
+                    "profit": gain,
+                    "profit_after_gas": gain - own.fees,
+                }
+            )
+        self._writer.add("agents", rows)
+
     def _steps(
         self,
         step: int,
         block: Block,
-        actions: Sequence[Action],
+        left: Left,
         snapshot: Snapshot,
         agreement: Agreement,
         money: Conservation,
@@ -134,7 +183,8 @@ class Recorder:
                     "block_hash": block.hash or "",
                     "transactions": len(included),
                     "failed": sum(not receipt.succeeded for receipt in included),
-                    "dropped": len(actions) - len(included),
+                    "dropped": left.dropped,
+                    "withheld": left.withheld,
                     "gas_used": sum(receipt.gas_used for receipt in included),
                     "accounts": len(snapshot.accounts) - 1,
                     "compared": int(agreement.compared.sum()),

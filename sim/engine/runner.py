@@ -124,7 +124,8 @@ def _write(
     genesis = scenario.horizon.start - _GENESIS_BEFORE_START
     with open_backend(backend, timestamp=genesis, gas_limit=SET_UP_GAS) as chain:
         chain.gas_limit = scenario.blocks.gas_limit
-        world = World(chain, plan.steps, plan.listing, plan.names, plan.agents)
+        buffer = scenario.protocol.liquidation.buffer
+        world = World(chain, plan.steps, plan.listing, plan.names, plan.agents, buffer)
         writer.write(
             ARCHIVE, pack(world.protocol, plan.rulebook, scenario.protocol.engine, genesis)
         )
@@ -136,6 +137,8 @@ def _write(
             streams=scenario.streams,
             reference=plan.reference,
             order=scenario.blocks.order,
+            gas_price=scenario.blocks.gas_price,
+            simulate=scenario.blocks.simulate,
             fund=scenario.protocol.backstop.fund,
             interval=scenario.horizon.step,
             journal=journal,

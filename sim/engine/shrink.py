@@ -26,7 +26,7 @@ from sim.checks.conservation import balance
 from sim.engine import journal
 from sim.engine.archive import Archive
 from sim.engine.loop import SET_UP_GAS, Progress
-from sim.engine.recorder import Recorder
+from sim.engine.recorder import Left, Recorder
 from sim.engine.world import Action, address_of
 from sim.errors import EnvironmentFault, InputError
 from sim.protocol.abi import Event, revert_reason
@@ -35,7 +35,7 @@ from sim.protocol.client import Protocol
 from sim.protocol.deploy import Deployed, abi_of
 from sim.reference.rulebook import KINDS
 from sim.results import TABLES, Run, RunWriter
-from sim.results.expectations import check_names, judge
+from sim.results.expectations import check_names, judge, value_of
 from sim.results.summary import summarise
 from sim.scenario.model import Bound
 
@@ -202,16 +202,25 @@ class Failure:
         for row in run.manifest["outcome"]["expectations"]:
             if not row["held"]:
                 name = row["name"]
-                bounds = {name: Bound.model_validate(expected[name])} if name in expected else {}
-                return cls(name, _text(name, bounds), bounds)
+                if name not in expected:
+                    return cls(name, name, {})
+                value = value_of(run, summarise(run), name)
+                if value is None:
+                    continue  # it was not verified, which no transaction shows
+                bound = _side(Bound.model_validate(expected[name]), value)
+                return cls(name, _text(name, bound), {name: bound})
         raise InputError(f"{run.name} held; say what to look for, such as --failure 'bad_debt > 0'")
 
 
-def _text(name: str, expect: Mapping[str, Bound]) -> str:
-    """Return a broken bound as the comparison that finds it; a check is its name."""
-    bound = expect.get(name)
-    if bound is None:
-        return name
+def _side(bound: Bound, value: float) -> Bound:
+    """Return the side of a broken bound that a value is beyond."""
+    if bound.max is not None and value > bound.max:
+        return Bound(max=bound.max)
+    return bound
+
+
+def _text(name: str, bound: Bound) -> str:
+    """Return a broken bound as the comparison that finds it."""
     if bound.equal is not None:
         return f"{name} != {bound.equal}"
     if bound.max is not None and bound.min is None:
@@ -279,14 +288,14 @@ class Stage(Closing):
                 ]
                 for receipt in block.receipts
             ]
-            recorder.transactions(step.step, actions, block, events)
+            recorder.transactions(step.step, actions, block, events, [0.0] * len(actions))
             owners.update(_opened(events, names))
             if number == len(steps) - 1 or _moved(events):
                 snapshot = self._protocol.snapshot(self._read, sorted(owners))
                 recorder.state(
                     step.step,
                     block,
-                    actions,
+                    Left(0, 0),
                     events,
                     snapshot,
                     snapshot.market,

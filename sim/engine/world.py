@@ -6,6 +6,7 @@ balance and every figure that an agent sees is read from the chain.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Mapping, Sequence
@@ -28,6 +29,7 @@ from sim.agents.intents import (
     Transfer,
     Withdraw,
 )
+from sim.agents.ordering import liquidates
 from sim.agents.view import AccountView, Board, Distress
 from sim.chain import Backend, Block, Call, Transaction, created_address
 from sim.errors import EnvironmentFault
@@ -41,21 +43,27 @@ from sim.units import to_quanta, to_token, to_wad
 SET_UP = -1
 """The step under which what happens before the first block of a scenario is recorded."""
 
+GAS_MAX = 8_500_000
+"""Highest gas limit of a transaction after the set-up: PROTOCOL 8 bounds liquidations by 8 M."""
+
 _MAX = 2**256 - 1
 _ANY_STATE = 0
 _TRADE = 1
-_MOST_UPDATES, _MOST_SURFACES = 128, 64
+_REPORTS_IN_CALL = 32
 _SURFACE_UNIT = 10**6  # of a and b, as the oracle packs them
 
+# Gas limits, at least twice what was measured: a part, and more for each item (of the oracle's, a
+# report) or position of the accounts concerned. What 64 positions need stays under `GAS_MAX`.
 _GAS = {
-    "oracle": 20_000_000,
-    "trade": 6_000_000,
-    "flag": 4_000_000,
-    "bid": 12_000_000,
-    "close": 12_000_000,
-    "deposit": 1_000_000,
+    "oracle": (100_000, 150_000),
+    "trade": (2_000_000, 50_000),
+    "flag": (1_000_000, 60_000),
+    "bid": (2_000_000, 120_000),
+    "close": (2_000_000, 120_000),
+    "deposit": (1_000_000, 0),
 }
-_GAS_OTHERWISE = 3_000_000
+_GAS_OTHERWISE = (3_000_000, 0)
+_SIMULATED = ("trade", "withdraw", "transfer")
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,16 @@ class Action:
     account: int = -1
     intent: Intent | None = None
 
+    @property
+    def tip(self) -> float:
+        """Gwei per gas."""
+        return 0.0 if self.intent is None else self.intent.tip
+
+    @property
+    def liquidates(self) -> bool:
+        """Whether it belongs to a liquidation."""
+        return self.intent is not None and liquidates(self.intent)
+
 
 class World:
     """One deployment with its agents.
@@ -92,9 +110,9 @@ class World:
         What it lists.
     names : mapping
         Names of underlyings by id.
-    fund : float
-        Cash of the insurance fund at the start.
     agents : sequence of Agent
+    buffer : float
+        b: a liquidation sells until equity is (1 + b) times maintenance margin.
     """
 
     def __init__(
@@ -104,10 +122,12 @@ class World:
         listing: deploy.Listing,
         names: Mapping[int, str],
         agents: Sequence[Agent[Params]],
+        buffer: float,
     ) -> None:
         self.backend = backend
         self.agents = {agent.name: agent for agent in agents}
         self.listing = listing
+        self._buffer = buffer
         self.accounts: dict[str, list[int]] = {agent.name: [] for agent in agents}
         self.owners: dict[int, str] = {0: "insurance fund"}
         self._prepared, contracts = deploy.prepare(
@@ -121,6 +141,7 @@ class World:
             **{item.token.symbol: item.token.decimals for item in listing.collateral},
         }
         self._charges: dict[int, float] = {}
+        self._offered: dict[int, float] = {}
         self._by_address = {address_of(name): name for name in self.agents}
         self._positions: dict[int, tuple[bytes, dict[Instrument, float]]] = {}
         self._wallets: dict[str, dict[str, float]] = {}
@@ -260,6 +281,7 @@ class World:
             whole = quote.max_fraction or 10**18
             insolvent = quote.phase == 2
             self._charges[account] = quote.charges / whole
+            self._offered[account] = whole / 10**18
             found.append(
                 Distress(
                     account=views[account],
@@ -269,6 +291,7 @@ class World:
                     price_fraction=quote.price_fraction / 10**18 if quote.phase == 1 else 1.0,
                     reserved=quote.reserved / 10**18,
                     payout=max(0, -quote.price) / whole if insolvent else 0.0,
+                    heals=(1.0 + self._buffer) * views[account].maintenance,
                 )
             )
         return found
@@ -321,14 +344,15 @@ class World:
             own = [update for update in updates if update.source == source]
             values = [_update(update) for update in own if update.slice is None]
             slices = [_surface(update) for update in own if update.slice is not None]
-            for function, items, most in (
-                ("push", values, _MOST_UPDATES),
-                ("push_surfaces", slices, _MOST_SURFACES),
+            for function, items in (
+                ("push", values),
+                ("push_surfaces", slices),
             ):
-                for start in range(0, len(items), most):
-                    part = items[start : start + most]
-                    sender = source_name(source)
-                    actions.append(self._act(sender, "oracle", -1, "oracle", function, part))
+                for start in range(0, len(items), _REPORTS_IN_CALL):
+                    part = items[start : start + _REPORTS_IN_CALL]
+                    sender, size = source_name(source), len(part)
+                    call = ("oracle", function, part)
+                    actions.append(self._act(sender, "oracle", -1, *call, size=size))
         return actions
 
     def act(self, name: str, intent: Intent) -> Action:
@@ -336,8 +360,9 @@ class World:
         match intent:
             case Trade():
                 call = ("direct_venue", "trade", self._legs(intent))
+                size = self._held(intent.buyer) + self._held(intent.seller)
                 return self._act(
-                    "exchange", "trade", intent.buyer, *call, intent=intent, agent=name
+                    "exchange", "trade", intent.buyer, *call, intent=intent, agent=name, size=size
                 )
             case Deposit(account=account, asset=asset, amount=amount):
                 units = to_token(amount, self._decimals[asset])
@@ -371,6 +396,45 @@ class World:
             case _:
                 raise TypeError(f"agents cannot ask for {type(intent).__name__}")
 
+    def refusals(self, actions: Sequence[Action]) -> list[str | None]:
+        """Return why an action would revert, as far as its sender can know; None otherwise.
+
+        Senders see what is pending, in the order of the block: where somebody else is about to flag
+        an account, or bids on all of it that is for sale, they do not do it again. And a wallet
+        simulates what it sends on the chain as it stands; what hangs on something else in the same
+        block cannot be simulated: liquidations on the oracle's reports, and whatever an agent sends
+        beside.
+        """
+        found = self._pending(actions)
+        others = Counter(action.agent for action in actions if action.name not in _SIMULATED)
+        asked = [
+            place
+            for place, action in enumerate(actions)
+            if action.name in _SIMULATED and not others[action.agent]
+        ]
+        sent = [actions[place].transaction for place in asked]
+        outcomes = self.backend.call_many(
+            [Call(tx.to, tx.data, tx.sender) for tx in sent if tx.to is not None]
+        )
+        for place, outcome in zip(asked, outcomes, strict=True):
+            if not outcome.succeeded:
+                found[place] = revert_reason(outcome.data) or "reverted"
+        return found
+
+    def _pending(self, actions: Sequence[Action]) -> list[str | None]:
+        """Return which liquidations others have already on their way."""
+        claimed: dict[tuple[str, int], float] = {}
+        found: list[str | None] = []
+        for action in actions:
+            share = 1.0
+            if isinstance(action.intent, Bid):
+                share = action.intent.fraction / self._offered.get(action.account, 1.0)
+            key = action.name, action.account
+            late = action.liquidates and claimed.get(key, 0.0) > 1.0 - 1e-9
+            found.append("another sender's is pending" if late else None)
+            claimed[key] = claimed.get(key, 0.0) + share
+        return found
+
     def _house(
         self, name: str, function: str, account: int, args: tuple[Any, ...], intent: Intent
     ) -> Action:
@@ -379,7 +443,13 @@ class World:
     def _liquidate(
         self, name: str, function: str, account: int, intent: Intent, *args: Any
     ) -> Action:
-        return self._act(name, function, account, "liquidator", function, *args, intent=intent)
+        size = self._held(account) + self._held(self.accounts[name][0])
+        call = ("liquidator", function, *args)
+        return self._act(name, function, account, *call, intent=intent, size=size)
+
+    def _held(self, account: int) -> int:
+        """Return the positions of an account."""
+        return len(self._positions.get(account, (b"", {}))[1])
 
     def _legs(self, trade: Trade) -> list[dict[str, int]]:
         item = trade.instrument
@@ -401,9 +471,11 @@ class World:
         *args: Any,
         intent: Intent | None = None,
         agent: str | None = None,
+        size: int = 0,
     ) -> Action:
         to, data = self.protocol.encode(contract, function, *args)
-        gas = _GAS.get(action, _GAS_OTHERWISE)
+        part, each = _GAS.get(action, _GAS_OTHERWISE)
+        gas = min(part + each * size, GAS_MAX)
         transaction = Transaction(address_of(sender), to, data, 0, gas)
         return Action(transaction, action, agent or sender, account, intent)
 

@@ -59,6 +59,7 @@ def _losses(summary: dict[str, Any]) -> Iterator[Row]:
     yield (
         "bad debt",
         f"{units.money(summary['bad_debt'], 'USDC')}: "
+        f"fees {units.money(summary['fees_used'])}, "
         f"fund {units.money(summary['insurance_used'])}, "
         f"deleveraging {units.money(summary['deleveraged'])}, "
         f"mutualised {units.money(summary['mutualised'])}, "
@@ -68,6 +69,14 @@ def _losses(summary: dict[str, Any]) -> Iterator[Row]:
         "insurance fund",
         f"{units.money(summary['fund_start'])} → {units.money(summary['fund_end'], 'USDC')}",
     )
+    if summary["keepers"]:
+        yield (
+            "keepers",
+            f"{summary['keepers']}: profit {units.money(summary['keeper_profit'], 'USDC')}, "
+            f"gas {units.money(summary['keeper_gas_fees'])}, "
+            f"after gas {units.money(summary['keeper_profit_after_gas'])}",
+        )
+    yield "gas fees", f"{units.money(summary['gas_fees'], 'USDC')} of all agents"
 
 
 def _verification(summary: dict[str, Any]) -> Iterator[Row]:
@@ -92,6 +101,10 @@ def _chain(run: Run, summary: dict[str, Any]) -> Iterator[Row]:
         f"{summary['failed']:,} reverted, {summary['dropped']:,} left out, "
         f"{summary['gas_used'] / 1e6:,.0f} M gas",
     )
+    if summary["withheld"]:
+        yield "  not sent", f"{summary['withheld']:,} that simulation showed to revert"
+    for revert in summary["reverts"]:
+        yield f"  reverted, {revert['action']}", f"{revert['count']:,} × {revert['reason']}"
     for action, count, median in _gas(run):
         yield f"  gas, {action}", f"median {median:,.0f} over {count:,}"
 

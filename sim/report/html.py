@@ -94,6 +94,13 @@ def render(run: Run, manifest: dict[str, Any]) -> str:
             None if summary["decision_flips"] is None else plots.agreement(run),
         ),
         _section("Gas", "", plots.gas(run)),
+        _section(
+            "What the agents came to",
+            "Accounts at the oracle's prices and wallets at the market's, less what they began "
+            "with; gas at the scenario's price, which the chain itself does not take.",
+            _agents(run),
+        ),
+        _section("Transactions that reverted", "", _reverts(summary)),
         _section("What this run is", "", _identity(manifest)),
         "<footer>Plimsoll is unaudited software for testing: no real funds. Assumptions: "
         "docs/explanation/assumptions.md.</footer>",
@@ -126,6 +133,7 @@ def _figures(summary: dict[str, Any]) -> str:
         (units.money(summary["bad_debt"]), "bad debt, USDC"),
         (units.money(summary["insurance_used"]), "paid by the fund"),
         (units.money(summary["mutualised"]), "mutualised"),
+        *_keepers(summary),
         *_verified(summary),
         (f"{summary['conservation']:.0f} wei", "conservation error"),
         (f"{summary['gas_used'] / 1e6:,.0f} M", "gas used"),
@@ -136,6 +144,44 @@ def _figures(summary: dict[str, Any]) -> str:
         for value, label in cells
     )
     return f'<div class="figures">{inner}</div>'
+
+
+def _keepers(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    if not summary["keepers"]:
+        return []
+    profit, fees = summary["keeper_profit_after_gas"], summary["keeper_gas_fees"]
+    note = f"profit of {summary['keepers']} keepers after {units.money(fees)} of gas"
+    return [(units.money(profit), note)]
+
+
+def _reverts(summary: dict[str, Any]) -> str | None:
+    if not (summary["reverts"] or summary["withheld"]):
+        return None
+    rows = [(row["action"], row["reason"], row["count"]) for row in summary["reverts"]]
+    if summary["withheld"]:
+        rows.append(("not sent", "its sender's simulation showed a revert", summary["withheld"]))
+    return _table(("action", "reason", "transactions"), rows, text=(0, 1))
+
+
+def _agents(run: Run) -> str | None:
+    """Return what groups of agents came to, gas included."""
+    table = run.table("agents")
+    if table.empty:
+        return None
+    groups = table.groupby(table["agent"].str.partition("#")[0], sort=True)
+    rows = [
+        (
+            f"{name} ({len(own)})",
+            int(own["transactions"].sum()),
+            int(own["failed"].sum()),
+            units.money(float(own["gas_fees"].sum())),
+            units.money(float(own["profit"].sum(skipna=False))),
+            units.money(float(own["profit_after_gas"].sum(skipna=False))),
+        )
+        for name, own in groups
+    ]
+    header = ("agents", "transactions", "reverted", "gas fees", "profit", "profit after gas")
+    return _table(header, rows, text=(0,))
 
 
 def _verified(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ _AGGREGATES = ("min", "max", "sum", "mean", "first", "last")
 
 def names() -> list[str]:
     """Return the figures of the summary that can be expected by name."""
-    return sorted(item.name for item in fields(Summary) if item.name != "prices")
+    return sorted(item.name for item in fields(Summary) if item.name not in ("prices", "reverts"))
 
 
 def check_names(expect: Mapping[str, Bound]) -> None:
@@ -64,7 +64,7 @@ def judge(run: Run, summary: Summary, expect: Mapping[str, Bound]) -> list[dict[
                 found += f" by account {first['account']}"
         rows.append(_row(str(name), found, f"at most {worst['allowed']:.3g}", broken.empty))
     for name, bound in expect.items():
-        value = _value(run, summary, name)
+        value = value_of(run, summary, name)
         if value is None:
             rows.append(_row(name, "not verified: the engine has no reference", str(bound), False))
         else:
@@ -76,7 +76,8 @@ def _row(name: str, found: str, allowed: str, held: bool) -> dict[str, Any]:
     return {"name": name, "found": found, "allowed": allowed, "held": bool(held)}
 
 
-def _value(run: Run, summary: Summary, name: str) -> Any:
+def value_of(run: Run, summary: Summary, name: str) -> Any:
+    """Return what an expectation is about: None if a run without a reference cannot tell."""
     table, dot, rest = name.partition(".")
     if not dot:
         return getattr(summary, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +26,15 @@ class PriceMove:
 
 
 @dataclass(frozen=True)
+class Revert:
+    """How many transactions of a kind reverted for one reason."""
+
+    action: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Summary:
     """Figures of a run; money in the quote currency.
 
@@ -33,8 +43,8 @@ class Summary:
     liquidations
         Accounts that were flagged for liquidation at least once.
     bad_debt
-        Losses beyond the accounts' own equity: borne by fund, deleveraging, mutualisation, or left
-        as a deficit.
+        Losses beyond the accounts' own equity: borne by liquidation fees collected so far, fund,
+        deleveraging, mutualisation, or left as a deficit.
     verified
         Accounts and steps that were compared with the reference.
     decision_flips
@@ -46,6 +56,12 @@ class Summary:
     largest_greek_error
         Largest difference of a greek in money, over gross notional; None if the reference gives
         none.
+    withheld
+        Transactions that their senders' simulation showed to revert, and that were never sent.
+    gas_fees
+        What all agents paid for gas, at the scenario's gas price.
+    keepers, keeper_profit, keeper_gas_fees, keeper_profit_after_gas
+        Agents that took part in a liquidation, and what they came to; nan where a price is missing.
     conservation
         Largest absolute value of the conservation identity, in wei.
     """
@@ -55,12 +71,19 @@ class Summary:
     transactions: int
     failed: int
     dropped: int
+    withheld: int
     gas_used: int
+    gas_fees: float
+    keepers: int
+    keeper_profit: float
+    keeper_gas_fees: float
+    keeper_profit_after_gas: float
     verified: int
     liquidations: int
     insolvencies: int
     bids: int
     bad_debt: float
+    fees_used: float
     insurance_used: float
     deleveraged: float
     mutualised: float
@@ -73,6 +96,7 @@ class Summary:
     fund_start: float
     fund_end: float
     prices: tuple[PriceMove, ...] = field(default=())
+    reverts: tuple[Revert, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -89,6 +113,8 @@ def summarise(run: Run) -> Summary:
     relative = (accounts["error"] / scale).max()
     checks = set(run.table("checks")["check"])
     verified = "decisions" in checks
+    agents = run.table("agents")
+    keepers = agents[agents["liquidating"] > 0]
     flagged = liquidations[liquidations["what"] == "flagged"]
     return Summary(
         steps=int(steps["step"].max()),
@@ -96,7 +122,13 @@ def summarise(run: Run) -> Summary:
         transactions=int(steps["transactions"].sum()),
         failed=int(steps["failed"].sum()),
         dropped=int(steps["dropped"].sum()),
+        withheld=int(steps["withheld"].sum()),
         gas_used=int(steps["gas_used"].sum()),
+        gas_fees=float(agents["gas_fees"].sum()),
+        keepers=len(keepers),
+        keeper_profit=float(keepers["profit"].sum(skipna=False)),
+        keeper_gas_fees=float(keepers["gas_fees"].sum()),
+        keeper_profit_after_gas=float(keepers["profit_after_gas"].sum(skipna=False)),
         verified=int(steps["compared"].sum()),
         liquidations=int(flagged["account"].nunique()),
         insolvencies=int(
@@ -104,6 +136,7 @@ def summarise(run: Run) -> Summary:
         ),
         bids=int((liquidations["what"] == "bid").sum()),
         bad_debt=sum(layers.values()),
+        fees_used=layers["fees"],
         insurance_used=layers["fund"],
         deleveraged=layers["deleveraging"],
         mutualised=layers["mutualisation"],
@@ -116,7 +149,16 @@ def summarise(run: Run) -> Summary:
         fund_start=float(steps["fund"].iloc[0]),
         fund_end=float(steps["fund"].iloc[-1]),
         prices=tuple(_moves(run.table("prices"))),
+        reverts=tuple(_reverts(run.table("transactions"))),
     )
+
+
+def _reverts(transactions: pd.DataFrame) -> list[Revert]:
+    """Return what reverted and why, the most frequent first."""
+    failed = transactions[transactions["included"] & ~transactions["succeeded"]]
+    counts = Counter(zip(failed["action"], failed["reason"], strict=True))
+    rows = [Revert(action, reason, count) for (action, reason), count in counts.items()]
+    return sorted(rows, key=lambda row: (-row.count, row.action, row.reason))
 
 
 def _moves(prices: pd.DataFrame) -> list[PriceMove]:

@@ -28,18 +28,34 @@ from sim.protocol.settings import ENGINES, RULES, ProtocolSettings, source_of
 from sim.reference.book import CALL, PUT
 from sim.scenario import book_file
 from sim.streams import SEED_MAX, Streams
+from sim.units import Money
 
-GAS_MIN = 25_000_000
-"""What the oracle's own transactions may need of a block."""
+GAS_MIN = 10_000_000
+"""A block that holds the largest transaction, after the oracle's."""
+
+
+class GasPrice(Model):
+    """What gas costs. Fees are booked in the agents' ledger; the chain takes none."""
+
+    base_fee: float = Field(default=20.0, ge=0)
+    """Gwei per gas that every transaction pays; the sender's tip comes on top."""
+    coin: Money = Field(default=2_000.0, ge=0)
+    """Price of the coin that pays for gas."""
+    factor: str | None = None
+    """Factor whose spot is that price instead."""
 
 
 class Blocks(Model):
-    """What fits into a block, and in which order."""
+    """What fits into a block, in which order, and what it costs."""
 
     gas_limit: int = Field(default=1_000_000_000, ge=GAS_MIN)
     """Gas limit of a block. A step stands for many blocks of a real chain: the default is ample."""
     order: Policy = "fees"
     """Order of transactions: fees, first_come, random, adversarial."""
+    gas_price: GasPrice = GasPrice()
+    simulate: bool = True
+    """Whether senders simulate trades and withdrawals on the block before, and do not send what
+    would revert."""
 
 
 class Accounts(Model):
@@ -155,6 +171,10 @@ class Scenario(Model):
             self.oracle.check(tuple(self.market.factors), tuple(self.market.collateral))
         except SettingError as error:
             raise SettingError(("oracle", *error.path), error) from None
+        priced = self.blocks.gas_price.factor
+        if priced is not None and priced not in self.market.factors:
+            where = ("blocks", "gas_price", "factor")
+            raise SettingError(where, unknown("factor", priced, self.market.factors))
         self._find_sources()
         labels = [group.label for group in self.agents]
         for i, label in enumerate(labels):

@@ -422,3 +422,45 @@ def test_short_gamma_without_margin_waits_before_it_hedges_again():
     assert hedges(13) == 1
     one.observe([Outcome(Order(1, BTC, -1.0, 1.0), accepted=False, reason="below initial margin")])
     assert [hedges(14 + i) for i in range(13)] == [0] * 12 + [1]
+
+
+def test_a_keeper_that_was_too_late_leaves_the_account_alone_for_longer_each_time():
+    one = agent("liquidator", patience=4)
+    sick = distress(0)
+    acted = []
+    for step in range(1, 20):
+        intents = acts(one, sick, step=step)
+        if intents:
+            acted.append(step)
+            one.observe([Outcome(intents[0], accepted=False, reason="already flagged", gas=9)])
+    assert acted == [1, 3, 6, 11, 16]
+    # Once it succeeds, or a block without room kept it out, it goes on at once.
+    one.observe([Outcome(Flag(sick.account.id), accepted=True, gas=9)])
+    assert acts(one, sick, step=20)
+    one.observe([Outcome(Flag(sick.account.id), accepted=False, reason="no gas left in the block")])
+    assert acts(one, sick, step=21)
+
+
+def test_a_keeper_does_not_bid_for_less_than_a_bid_costs():
+    one = agent("liquidator")
+    (bid,) = acts(one, distress())
+    one.observe([Outcome(bid, accepted=True, gas=800_000, fee=5.0)])
+    assert acts(one, distress(), step=2)
+    one.observe([Outcome(bid, accepted=True, gas=800_000, fee=1e4)])
+    assert not acts(one, distress(), step=3)
+
+
+def test_a_keeper_changes_no_phase_that_the_next_report_will_change_back():
+    """The market is 5 % above the oracle, and the account is long: it will have equity again."""
+    believed = stage.board({"BTC": 8_000.0, "ETH": 200.0})
+    truth = stage.board({"BTC": 8_400.0, "ETH": 200.0})
+    sick = stage.account(
+        5, equity=-100.0, initial=2_000.0, maintenance=1_500.0, positions={BTC: 1.0}, phase=SOLVENT
+    )
+
+    def acts_at(board):
+        view = stage.view(board=board, oracle=believed.market, distressed=[Distress(sick)])
+        return agent("liquidator").decide(view, rng())
+
+    assert [type(intent) for intent in acts_at(believed)] == [Escalate]
+    assert not acts_at(truth)

@@ -28,7 +28,7 @@ class Harbour:
         coin = "agents.keeper.params.collateral=ETH"
         self.plan = prepare(load(str(SMALL), [coin]))
         plan = self.plan
-        self.world = World(chain, plan.steps, plan.listing, plan.names, plan.agents)
+        self.world = World(chain, plan.steps, plan.listing, plan.names, plan.agents, 0.1)
         self.truth = plan.paths.at(0)
         self.oracle = Oracle(plan.scenario.oracle, self.truth, plan.scenario.streams)
         board = Board(self.truth, plan.instruments)

@@ -170,7 +170,7 @@ BAD = [
         "agents: [{use: whale, params: {underlying: {dist: choice, of: [ETC]}}}]",
         r"params\.underlying: unknown factor 'ETC'; did you mean 'ETH'",
     ),
-    ("blocks: {gas_limit: 100}", r"blocks\.gas_limit: must be at least 25,000,000"),
+    ("blocks: {gas_limit: 100}", r"blocks\.gas_limit: must be at least 10,000,000"),
     ("blocks: {order: fifo}", r"blocks\.order: unknown 'fifo'"),
     ("seed: 1\nseed: 2", r":2:1: seed is written twice"),
     ("market: {factors: [}", r":1:20: broken YAML"),
