@@ -168,7 +168,10 @@ def bid(
     found: IGate.Appraisal = staticcall self._gate().appraise(scheme, book)
     assert IOracle.Purpose.LIQUIDATION in found.usable, "liquidator: market is stale"
     bidders: IRiskEngine.Book = staticcall house.book(bidder)
-    starts_empty: bool = len(bidders.positions) == 0 and len(bidders.holdings) == 0
+    # Expired positions are unsettled money, which moving no position leaves out of stored cash.
+    starts_empty: bool = (
+        len(bidders.positions) == 0 and len(bidders.holdings) == 0 and bidders.unsettled == 0
+    )
 
     taken: uint256 = 0
     paid: int256 = 0

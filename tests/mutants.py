@@ -660,6 +660,13 @@ MUTANTS = (
     ),
     Mutant(
         "Liquidator.vy",
+        "what has expired against a bidder is not looked at",
+        " and bidders.unsettled == 0\n",
+        "\n",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
         "a bidder is margined as the account is",
         "    if starts_empty and scheme == staticcall house.scheme_id(bidder):",
         "    if starts_empty:",

@@ -784,6 +784,32 @@ def test_a_bidder_of_cash_alone_is_not_asked_about(
     harbour.bid(account, plain, WAD // 2)
 
 
+def test_a_bidder_whose_options_expired_against_it_does_not_bid(harbour: Harbour) -> None:
+    """A loss that is not settled yet is no position, and no stored cash shows it either."""
+    harbour.open("lender", 500_000)
+    bidder, buyer = harbour.open("writer", 31_000), harbour.open("buyer", 50_000)
+    harbour.trade(buyer, bidder, harbour.call(3000), 40 * WAD, 90 * WAD)
+    for minute in range(35):
+        harbour.evm.time = harbour.expiry - 60 * (35 - minute)
+        harbour.desk.push(FORWARD, 4000 * WAD, ETH, harbour.expiry)
+    harbour.evm.time = harbour.expiry + 60
+    harbour.push(3000)
+    book = harbour.house.book(bidder)
+    assert book.positions == []
+    assert book.cash > 0 > harbour.equity(bidder)
+
+    # Nothing but collateral and debt moves, so that nothing of the bidder is settled.
+    borrower = harbour.open("borrower", weth=20)
+    equity, initial, *_ = harbour.gate.margins(borrower)
+    owner = harbour.owner(borrower)
+    harbour.house.withdraw(borrower, 0, (equity - initial) // 10**12 - USD, owner, sender=owner)
+    while harbour.health(borrower) >= 0:
+        harbour.wait(60, harbour.prices["spot"] // WAD - 10)
+    harbour.flag(borrower)
+    with pytest.raises(Reverted, match="bidder below initial margin"):
+        harbour.bid(borrower, bidder)
+
+
 @pytest.mark.parametrize("fraction", [WAD // 7, WAD // 50])
 def test_a_bidder_of_cash_needs_initial_margin_for_its_part(
     harbour: Harbour, flagged: tuple[int, int], fraction: int
