@@ -284,7 +284,8 @@ def _market(
 @pure
 def _reduces(before: DynArray[uint256, 64], after: DynArray[uint256, 64]) -> bool:
     """
-    @notice Whether no |size| grows and none flips its sign. Both lists are sorted and settled.
+    @notice Whether no |size| grows and none flips its sign. Both lists are sorted and settled; each
+            word before answers for one word after.
     """
     i: uint256 = 0
     for word: uint256 in after:
@@ -299,6 +300,7 @@ def _reduces(before: DynArray[uint256, 64], after: DynArray[uint256, 64]) -> boo
         held: int256 = position._size(before[i])
         if abs(size) > abs(held) or (size > 0) != (held > 0):
             return False
+        i += 1
     return True
 
 

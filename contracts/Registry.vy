@@ -375,7 +375,7 @@ def clearance(
     for i: uint256 in range(len(legs), bound=16):
         leg: IVenue.Leg = legs[i]
         assert leg.size != 0 and leg.size % SIZE_UNIT == 0, "registry: size is no multiple of 1e-9"
-        assert leg.instrument <= position.SERIES_MASK, "registry: not an instrument"
+        assert self._is_canonical(leg.instrument), "registry: not an instrument"
         money += leg.cash
         net: int256 = leg.size
         first: bool = True
@@ -494,8 +494,21 @@ def _is_listed(instrument: uint256) -> bool:
     if underlying >= MAX_UNDERLYINGS or self._open >> underlying & 1 == 0:
         return False
     if position._kind(instrument) == position.PERPETUAL:
-        return instrument == position._pack(underlying, 0, 0, position.PERPETUAL, 0)
+        return self._is_canonical(instrument)
     return block.timestamp < position._expiry(instrument) and self._series[instrument]
+
+
+@internal
+@pure
+def _is_canonical(instrument: uint256) -> bool:
+    """
+    @notice Whether no other number names the same instrument to the clearing house, which keeps the
+            mark where an option has its strike: a perpetual has neither strike nor expiry.
+    """
+    if position._kind(instrument) != position.PERPETUAL:
+        return instrument <= position.SERIES_MASK
+    underlying: uint256 = position._underlying(instrument)
+    return instrument == position._pack(underlying, 0, 0, position.PERPETUAL, 0)
 
 
 @internal

@@ -783,6 +783,20 @@ MUTANTS = (
     ),
     Mutant(
         "Gate.vy",
+        "one position answers for two",
+        "            return False\n        i += 1\n",
+        "            return False\n",
+        "test_gate.py",
+    ),
+    Mutant(
+        "Registry.vy",
+        "a perpetual has many names",
+        "    if position._kind(instrument) != position.PERPETUAL:\n        return instrument <=",
+        "    if True:\n        return instrument <=",
+        HOUSE,
+    ),
+    Mutant(
+        "Gate.vy",
         "a strike's rounding is left out",
         "            sum += position._strike(book.positions[i]) * PRICE_UNIT\n",
         "            pass\n",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.feeds import HOUR, WAD
-from tests.contracts.harbour import SCHEME, Harbour
+from tests.contracts.harbour import INSTRUMENT, SCHEME, Harbour
 from tests.evm import Reverted
 
 INITIAL, MAINTENANCE = 1, 2
@@ -117,6 +117,24 @@ def test_a_fee_may_not_lower_health_either(harbour: Harbour) -> None:
     with pytest.raises(Reverted, match="gate: health falls"):
         harbour.gate.admit(1, poor, poor, 3 * WAD, True, True)
     assert harbour.gate.admit(1, broke, broke, 3 * WAD, True, True) == 0
+
+
+def test_a_position_answers_for_one_position(harbour: Harbour, account: int) -> None:
+    """Two words that each are smaller than the one before do not reduce it."""
+    before = harbour.house.book(account)
+    perp = before.positions[0]
+    assert perp & 255 == 1
+    third = (perp & INSTRUMENT) | (perp >> 160) // 3 << 160
+
+    def admit(*words: int) -> int:
+        after: Book = (before.cash, 0, [], sorted(words, key=lambda word: word & INSTRUMENT))
+        fee: int = harbour.gate.admit(SCHEME, before, after, 0, False, True)
+        return fee
+
+    assert admit(third, before.positions[1]) == 0
+    for words in ((third, third), (third, third, before.positions[1])):
+        with pytest.raises(Reverted, match="gate: opening is paused or the instrument not listed"):
+            admit(*words)
 
 
 def test_without_a_price_nothing_passes(harbour: Harbour) -> None:
