@@ -143,7 +143,7 @@ MASK_86: constant(uint256) = 2**86 - 1
 MASK_POINT: constant(uint256) = 2**118 - 1
 BIAS: constant(int256) = 2**127             # keeps the order of signed values in an observation
 
-MIN_SAMPLES: public(immutable(uint256))     # pushes in a settlement window that make its mean valid
+MIN_SAMPLES: public(immutable(uint256))     # of a settlement window, that make its mean valid
 
 # Spot and mark of an underlying: two points.
 _quotes: HashMap[uint256, uint256]
@@ -157,7 +157,8 @@ _assets: HashMap[uint256, uint256]
 # time (32); confidence (14) and time (32) of the surface.
 _terms: HashMap[uint256, uint256]
 _surfaces: HashMap[uint256, uint256]
-# Forward times seconds since the window's start (128 bits), accrued until (32), samples (32).
+# Forward times seconds since the window's start (128 bits), accrued until (32), samples (32), block
+# time of the last of them (32).
 _windows: HashMap[uint256, uint256]
 # Oldest reports that opening (24 bits) and liquidation (24) accept. Of an underlying one word holds
 # spot, mark, forward, rate and vol, which a margin check reads together.
@@ -176,8 +177,8 @@ _underlyings: DynArray[uint256, 8]
 @deploy
 def __init__(owner: address, min_samples: uint256):
     """
-    @param min_samples Blocks with a forward push that a settlement window must have for its mean to
-           count; with fewer, the last forward before expiry settles.
+    @param min_samples Blocks with a later report of the forward that a settlement window must have
+           for its mean to count; with fewer, the last forward before expiry settles.
     """
     assert min_samples > 0 and min_samples <= 100, "oracle: samples out of bounds"
     ownable.__init__(owner)
@@ -421,7 +422,7 @@ def settlement_price(underlying: uint256, expiry: uint256) -> uint256:
     """
     @notice Price at which options of an expiry settle; 0 before the expiry.
     @dev The mean of the forward over the window before expiry; the last forward if the window had
-         too few pushes; the spot if the expiry never had a forward, so that nothing can have been
+         too few samples; the spot if the expiry never had a forward, so that nothing can have been
          opened in it. Forwards of an expiry that has passed are refused, so the price is final.
     """
     if block.timestamp < expiry:
@@ -431,7 +432,7 @@ def settlement_price(underlying: uint256, expiry: uint256) -> uint256:
     if forward == 0:
         return (self._quotes[underlying] & MASK_72) * PRICE_UNIT
     window: uint256 = self._windows[series]
-    if window >> 160 < MIN_SAMPLES:
+    if self._samples(window) < MIN_SAMPLES:
         return forward * PRICE_UNIT
     return self._accrued_forward(window, forward, expiry, expiry) // WINDOW * PRICE_UNIT
 
@@ -493,7 +494,7 @@ def window(underlying: uint256, expiry: uint256) -> (uint256, uint256):
     word: uint256 = self._windows[series]
     forward: uint256 = self._terms[series] & MASK_72
     fixed: uint256 = self._accrued_forward(word, forward, expiry, until) // WINDOW
-    return fixed * PRICE_UNIT, word >> 160
+    return fixed * PRICE_UNIT, self._samples(word)
 
 
 @external
@@ -716,7 +717,7 @@ def _store(feed: uint256, units: int256, level: uint256, time: uint256):
         series: uint256 = feed & MASK_40
         word: uint256 = self._terms[series]
         price: uint256 = convert(units, uint256)
-        self._accrue_forward(series, word & MASK_72, price)
+        self._accrue_forward(series, word & MASK_POINT, price, time)
         self._terms[series] = word & ~MASK_POINT | tail | price
     elif kind == RATE:
         series: uint256 = feed & MASK_40
@@ -837,20 +838,30 @@ def _variance(surface: uint256) -> int256:
 
 
 @internal
-def _accrue_forward(series: uint256, held: uint256, price: uint256):
+def _accrue_forward(series: uint256, held: uint256, price: uint256, time: uint256):
     """
-    @dev `held` has been the forward until now; if there was none, `price` stands in for it.
+    @dev The point `held` has been the forward until now; if there was none, `price` stands in for it.
+         One report a block is a sample, and only one that is later than the point held: anyone may
+         have an old answer pulled again, and that tells nothing of the window.
     """
     expiry: uint256 = series & MASK_32
     if block.timestamp + WINDOW < expiry:
         return
     word: uint256 = self._windows[series]
-    samples: uint256 = word >> 160
-    if samples == 0 or word >> 128 & MASK_32 != block.timestamp:
+    samples: uint256 = self._samples(word)
+    sampled: uint256 = word >> 192
+    if time > held >> 86 and sampled != block.timestamp:
         samples += 1
-    forward: uint256 = price if held == 0 else held
+        sampled = block.timestamp
+    forward: uint256 = price if held == 0 else held & MASK_72
     accrued: uint256 = self._accrued_forward(word, forward, expiry, block.timestamp)
-    self._windows[series] = accrued | block.timestamp << 128 | samples << 160
+    self._windows[series] = accrued | block.timestamp << 128 | samples << 160 | sampled << 192
+
+
+@internal
+@pure
+def _samples(word: uint256) -> uint256:
+    return word >> 160 & MASK_32
 
 
 @internal

@@ -817,8 +817,22 @@ def test_with_too_few_samples_the_last_forward_settles(desk: Desk, expiry: int) 
 
 
 def test_pushes_of_one_block_are_one_sample(desk: Desk, expiry: int) -> None:
-    walk(desk, expiry, *[(900, 3000 + i) for i in range(9)])
+    desk.evm.time = expiry - 900
+    for age in range(9, -1, -1):
+        desk.push(FORWARD, 3000 * WAD, ETH, expiry, time=desk.evm.time - age)
     assert desk.oracle.window(ETH, expiry)[1] == 1
+
+
+def test_a_report_said_again_is_no_sample(desk: Desk, expiry: int) -> None:
+    """Nor does it keep a later report of its block from being one."""
+    desk.evm.time = expiry - 900
+    desk.push(FORWARD, 3000 * WAD, ETH, expiry)
+    for _ in range(9):
+        desk.evm.time += 12
+        desk.push(FORWARD, 3000 * WAD, ETH, expiry, time=expiry - 900)
+    assert desk.oracle.window(ETH, expiry)[1] == 1
+    desk.push(FORWARD, 3000 * WAD, ETH, expiry)
+    assert desk.oracle.window(ETH, expiry)[1] == 2
 
 
 def test_with_no_forward_ever_the_spot_settles(desk: Desk) -> None:
