@@ -27,6 +27,8 @@ FORWARD_BITS: constant(uint256) = 72        # of an expiry's terms: each part of
 FORWARD_MASK: constant(uint256) = 2**72 - 1
 EXPIRY_BITS: constant(uint256) = 216        # of an expiry's terms: underlying and expiry
 EXPIRY_MASK: constant(uint256) = 2**40 - 1
+# Of an account, each underlying's counted apart: what bounds the gas of liquidating it (PROTOCOL 8).
+MAX_EXPIRIES: constant(uint256) = 32
 
 _REGISTRY: immutable(IRegistry)
 
@@ -64,11 +66,16 @@ def admit(
     if opening:
         book.cash -= convert(fee, int256)
         equity, requirement, usable = self._check(scheme, book, IRiskEngine.Kind.INITIAL)
-        if IOracle.Purpose.OPENING in usable and equity >= convert(requirement, int256):
+        if (
+            IOracle.Purpose.OPENING in usable
+            and equity >= convert(requirement, int256)
+            and self._fits(book.positions)
+        ):
             return fee
     if not (closing and self._reduces(before.positions, after.positions)):
         assert opening, "gate: opening is paused or the instrument not listed"
         assert IOracle.Purpose.OPENING in usable, "gate: market is stale"
+        assert self._fits(book.positions), "gate: too many expiries"
         raise "gate: below initial margin"
 
     maintenance: uint256 = 0
@@ -140,10 +147,13 @@ def appraise(scheme: uint256, book: IRiskEngine.Book) -> IGate.Appraisal:
 @view
 def check(account: uint256, kind: IRiskEngine.Kind) -> (int256, uint256, IOracle.Purpose):
     """
+    @notice Refuse an account of too many expiries.
     @return Equity, requirement (exact, or a bound that equity covers), freshness.
     """
     house: IClearingHouse = self._clearing_house()
-    return self._check(staticcall house.scheme_id(account), staticcall house.book(account), kind)
+    book: IRiskEngine.Book = staticcall house.book(account)
+    assert self._fits(book.positions), "gate: too many expiries"
+    return self._check(staticcall house.scheme_id(account), book, kind)
 
 
 @external
@@ -278,6 +288,24 @@ def _market(
     for holding: IRiskEngine.Holding in book.holdings:
         assets.append(holding.asset)
     return engine, rulebook, staticcall IOracle(oracle).market(book.positions, assets)
+
+
+@internal
+@pure
+def _fits(positions: DynArray[uint256, 64]) -> bool:
+    """
+    @notice Whether sorted positions are of no more than MAX_EXPIRIES expiries.
+    """
+    if len(positions) <= MAX_EXPIRIES:
+        return True
+    count: uint256 = 0
+    last: uint256 = 0
+    for word: uint256 in positions:
+        key: uint256 = word >> 96 & EXPIRY_MASK
+        if key != last and position._kind(word) != position.PERPETUAL:
+            count += 1
+            last = key
+    return count <= MAX_EXPIRIES
 
 
 @internal

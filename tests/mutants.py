@@ -502,8 +502,8 @@ MUTANTS = (
     Mutant(
         "Gate.vy",
         "stale prices open",
-        "if IOracle.Purpose.OPENING in usable and equity",
-        "if equity",
+        "            IOracle.Purpose.OPENING in usable\n            and equity >=",
+        "            equity >=",
         HOUSE,
     ),
     Mutant(
@@ -801,6 +801,20 @@ MUTANTS = (
         "    if position._kind(instrument) != position.PERPETUAL:\n        return instrument <=",
         "    if True:\n        return instrument <=",
         HOUSE,
+    ),
+    Mutant(
+        "Gate.vy",
+        "an account may have one expiry too many",
+        "    return count <= MAX_EXPIRIES",
+        "    return count <= MAX_EXPIRIES + 1",
+        "test_liquidation_gas.py",
+    ),
+    Mutant(
+        "Gate.vy",
+        "a bidder may have any number of expiries",
+        '    assert self._fits(book.positions), "gate: too many expiries"\n    return',
+        "    return",
+        "test_liquidation_gas.py",
     ),
     Mutant(
         "Gate.vy",

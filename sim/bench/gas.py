@@ -5,22 +5,30 @@ Cold is a transaction of its own that reads account and market from storage and 
 its cheap upper bound suffices, `full` is every scenario, `proof` is one named scenario. Books are
 random out-of-the-money and in-the-money options of one expiry, all of different strikes.
 
+Trades and bids run on the whole protocol as it is deployed, fees included, each a cold transaction
+of its own. In a trade both sides hold 8 options and buy or sell more of one. A bid is by an account
+that holds cash alone, on one below maintenance margin; a partial bid takes what its rule allows.
+
 Derive: derivexyz/v2-core at 7736900d, measured with solc 0.8.27, optimiser at 100 runs, EVM prague:
-`getMargin` of its portfolio manager (PMRM, 23 scenarios) as a transaction of its own.
+`getMargin` of its portfolio manager (PMRM, 23 scenarios) as a transaction of its own, and its
+trades and bids, of a tenth of an account.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Sequence
 
 from sim import rulebooks
 from sim.bench import Figure, Report
-from sim.chain.backend import Call, Receipt, Transaction
+from sim.chain.backend import Call, Receipt, Transaction, created_address
 from sim.chain.revm import RevmBackend
+from sim.protocol import deploy
 from sim.protocol.abi import Abi
 from sim.protocol.artifacts import artifact
+from sim.protocol.feeds import Kind, feed
+from sim.protocol.settings import Liquidation, ProtocolSettings
 
 OWNER = "0x" + "a0" * 20
 NOW = 1_583_884_800
@@ -34,6 +42,13 @@ DERIVE_COLD = {1: 555_879, 4: 1_194_354, 8: 2_049_963, 16: 3_777_056, 32: 7_286_
 DERIVE_WARM = {1: 345_879, 4: 972_354, 8: 1_811_963, 16: 3_507_056, 32: 6_952_877}
 DERIVE_PRICE = 4_656  # Black76.prices inlined; 6,455 as it is deployed
 GOALS = {8: 300_000, 32: 850_000}  # of the full path, cold
+DERIVE_TRADE = 4_287_000
+DERIVE_BID = 2_371_430
+GOAL_TRADE = GOAL_BID = 800_000
+LIMIT_BID = 8_000_000  # of any bid: PROTOCOL 8
+LARGEST = ((1, 1), (1, 32), (8, 4))  # underlyings, expiries of each: at most 32 together
+STRIKES = (2400, 2500, 2600, 2800, 3000, 3200, 3300, 3400)
+DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +123,7 @@ def run(quick: bool = False) -> Report:
         figures.append(Figure(f"gate by its bound, {n} options, cold", cost.bound, "gas"))
         figures.append(Figure(f"gate by its bound, {n} options, warm", cost.warm_bound, "gas"))
         figures.append(Figure(f"flag proof, {n} options, cold", cost.proof, "gas"))
+    figures += _clearing_figures(quick)
     price, quote = price_costs()
     figures.append(
         Figure("one Black-76 price, near the money", price, "gas", "<= 2,700", price <= 2_700)
@@ -115,6 +131,32 @@ def run(quick: bool = False) -> Report:
     figures.append(Figure("  Derive Black76.prices, inlined", DERIVE_PRICE, "gas"))
     figures.append(Figure("price and four greeks", quote, "gas", "<= 3,200", quote <= 3_200))
     return Report("gas", __doc__ or "", tuple(figures))
+
+
+def _clearing_figures(quick: bool) -> list[Figure]:
+    costs = clearing_costs()
+    trade, part, whole = (
+        Figure(what, gas, "gas", f"<= {goal:,}", gas <= goal)
+        for what, gas, goal in (
+            ("option trade, both gates, 8 options held, cold", costs.trade, GOAL_TRADE),
+            ("bid on a part of 8 options, cold", costs.part, GOAL_BID),
+            ("bid on all of 8 options, cold", costs.whole, GOAL_BID),
+        )
+    )
+    figures = [
+        trade,
+        Figure("  Derive PMRM", DERIVE_TRADE, "gas"),
+        Figure("  ratio", DERIVE_TRADE / costs.trade, "x"),
+        part,
+        whole,
+        Figure("  Derive PMRM, a tenth", DERIVE_BID, "gas"),
+        Figure("  ratio, a part", DERIVE_BID / costs.part, "x"),
+    ]
+    for underlyings, expiries in () if quick else LARGEST:
+        gas = largest_bid(underlyings, expiries)
+        what = f"bid on a part of 64 options, {underlyings} x {expiries} expiries, cold"
+        figures.append(Figure(what, gas, "gas", f"<= {LIMIT_BID:,}", gas <= LIMIT_BID))
+    return figures
 
 
 def margin_costs(counts: tuple[int, ...] = COUNTS) -> list[Cost]:
@@ -142,6 +184,146 @@ def margin_costs(counts: tuple[int, ...] = COUNTS) -> list[Cost]:
             )
         )
     return costs
+
+
+@dataclass(frozen=True, slots=True)
+class ClearingCost:
+    """Gas of a trade, and of bids on a part and on the whole of an account, all with 8 options."""
+
+    trade: int
+    part: int
+    whole: int
+
+
+class _Clearing(_Chain):
+    """The protocol, every account of which belongs to one owner; underlyings at 3,000."""
+
+    def __init__(
+        self,
+        rulebook: str,
+        expiries: Sequence[tuple[int, int]],
+        strikes: Sequence[int],
+        rule: str = "dutch_auction",
+    ) -> None:
+        super().__init__()
+        self._expiries = expiries
+        self._underlyings = sorted({underlying for underlying, _ in expiries})
+        steps = deploy.plan(
+            ProtocolSettings(rulebook=rulebook, liquidation=Liquidation(rule=rule)),
+            rulebooks.load(rulebook),
+            deploy.Listing(
+                deploy.Token("USDC", 6),
+                (),
+                tuple(self._underlyings),
+                tuple(deploy.Series(u, e, tuple(map(float, strikes))) for u, e in expiries),
+            ),
+            owner=OWNER,
+            reporters=lambda kind, item: (OWNER,),
+            matcher=OWNER,
+            now=NOW + DAY,
+        )
+        prepared, deployed = deploy.prepare(steps, lambda n: created_address(OWNER, n))
+        for step in prepared:
+            self._mine(Transaction(OWNER, step.to, step.data))
+        self._contracts = {name: (item.address, item.abi) for name, item in deployed.items()}
+        self.wait(NOW + DAY)
+        self.send("quote", "mint", OWNER, 10**18)
+        self.send("quote", "approve", self._contracts["clearing_house"][0], 10**18)
+        self.push(3000)
+
+    def send(self, contract: str, function: str, *arguments: Any) -> int:
+        """Gas of a transaction by the owner."""
+        return self.gas(self._contracts[contract], function, *arguments)
+
+    def ask(self, contract: str, function: str, *arguments: Any) -> Any:
+        return self.read(self._contracts[contract], function, *arguments)
+
+    def push(self, spot: int) -> None:
+        now, price = self._backend.timestamp, spot * WAD
+        updates = [(feed(Kind.STABLE), WAD, WAD, now)]
+        for u in self._underlyings:
+            updates += [(feed(kind, u), price, WAD, now) for kind in (Kind.SPOT, Kind.MARK)]
+        for u, e in self._expiries:
+            updates.append((feed(Kind.FORWARD, u, e), price * 101 // 100, WAD, now))
+            updates.append((feed(Kind.RATE, u, e), 3 * WAD // 100, WAD, now))
+        for start in range(0, len(updates), 64):
+            self.send("oracle", "push", updates[start : start + 64])
+        smile = (WAD // 100, WAD // 10, -3 * WAD // 10, WAD // 20, 3 * WAD // 10, 30 * DAY)
+        surfaces = [(u, e, *smile, WAD, now) for u, e in self._expiries]
+        self.send("oracle", "push_surfaces", surfaces)
+
+    def open(self, dollars: int) -> int:
+        account: int = self.ask("clearing_house", "account_count")
+        self.send("clearing_house", "open_account", deploy.SCHEME)
+        self.send("clearing_house", "grant", account, self._contracts["direct_venue"][0], 1)
+        self.send("clearing_house", "deposit", account, 0, dollars * 10**6)
+        return account
+
+    def trade(self, account: int, other: int, sizes: dict[int, int], price: int = 0) -> int:
+        """Gas of the last trade; at most 8 instruments go into one."""
+        gas, names = 0, list(sizes)
+        for start in range(0, len(names), 8):
+            legs = []
+            for name in names[start : start + 8]:
+                size = sizes[name]
+                cash = -size * price // WAD
+                legs += [(account, name, size, cash), (other, name, -size, -cash)]
+            gas = self.send("direct_venue", "trade", legs)
+        return gas
+
+    def flagged(self, names: Sequence[int]) -> int:
+        """An account short three and long one of every four of these, below maintenance margin."""
+        account, maker = self.open(10**7), self.open(10**9)
+        sizes = {name: WAD if i % 4 == 3 else -WAD for i, name in enumerate(names)}
+        self.trade(account, maker, sizes)
+        equity, initial, *_ = self.ask("gate", "margins", account)
+        spare = (equity - initial) // 10**12 - 1
+        self.send("clearing_house", "withdraw", account, 0, spare, OWNER)
+        spot = 3000
+        while not self.ask("liquidator", "quote", account).can_flag:
+            spot += 25
+            self.push(spot)
+        self.send("liquidator", "flag", account, [], maker)
+        return account
+
+    def bid(self, account: int) -> tuple[int, bool]:
+        """Gas of the largest bid by an account of cash alone, and whether it took everything."""
+        bidder = self.open(10**9)
+        gas = self.send("liquidator", "bid", account, bidder, WAD, 2**127, 0)
+        return gas, not self.ask("clearing_house", "positions", account)
+
+
+def clearing_costs() -> ClearingCost:
+    """Gas of trades and bids with 8 options of one expiry under `derive-pmrm`."""
+    expiry = NOW + 40 * DAY
+    names = [_option(0, expiry, strike, 2) for strike in STRIKES]
+    chain = _Clearing("derive-pmrm", [(0, expiry)], STRIKES)
+    sides = chain.open(10**6), chain.open(10**6)
+    chain.trade(*sides, {name: WAD if i % 2 else -WAD for i, name in enumerate(names)})
+    trade = chain.trade(*sides, {names[3]: WAD}, price=250 * WAD)
+    part, is_all = chain.bid(chain.flagged(names))
+    assert not is_all
+    chain = _Clearing("derive-pmrm", [(0, expiry)], STRIKES, "fixed_penalty")
+    whole, is_all = chain.bid(chain.flagged(names))
+    assert is_all
+    return ClearingCost(trade, part, whole)
+
+
+def largest_bid(underlyings: int, expiries: int) -> int:
+    """Gas of a bid on a part of 64 options, in this many expiries of each underlying (`house`)."""
+    each = 64 // (underlyings * expiries)
+    strikes = [2000 + 50 * i for i in range(each)] if each > 1 else [3000]
+    dates = [(u, NOW + (40 + i) * DAY) for u in range(underlyings) for i in range(expiries)]
+    chain = _Clearing("house", dates, strikes)
+    names = [_option(u, e, strike, 2) for u, e in dates for strike in strikes]
+    gas, is_all = chain.bid(chain.flagged(names))
+    assert not is_all
+    return gas
+
+
+def _option(underlying: int, expiry: int, strike: int, kind: int) -> int:
+    """The low 160 bits of a position word: what names a series."""
+    return underlying << 128 | expiry << 96 | strike * NANO << 8 | kind
 
 
 def price_costs() -> tuple[int, int]:

@@ -1,13 +1,40 @@
-"""The largest account can be liquidated within a block (PROTOCOL 8)."""
+"""Gas of trades and bids against figures kept in the repository; the largest account's bound.
+
+    python -m tests.contracts.test_liquidation_gas
+
+writes the figures anew, when a change is for the better or has a good reason.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 
+from sim.bench.gas import GOAL_BID, GOAL_TRADE, LARGEST, LIMIT_BID, clearing_costs, largest_bid
 from tests.contracts.feeds import DAY, ETH, FORWARD, RATE, WAD, option
 from tests.contracts.harbour import INSTRUMENT, Harbour
+from tests.evm import Reverted
 
-LIMIT = 8_000_000
+SNAPSHOT = Path(__file__).parents[1] / "vectors" / "clearing_gas.json"
+TOLERANCE = 0.01
+
+
+def measured() -> dict[str, int]:
+    """Gas of cold transactions: `plimsoll bench gas` prints the same."""
+    largest = {f"largest {u} x {e}": largest_bid(u, e) for u, e in LARGEST}
+    return {**asdict(clearing_costs()), **largest}
+
+
+def test_gas_is_as_it_was() -> None:
+    gas = measured()
+    kept = json.loads(SNAPSHOT.read_text())
+    assert gas == pytest.approx(kept, rel=TOLERANCE), "see the head of this file"
+    assert gas["trade"] <= GOAL_TRADE
+    assert max(gas["part"], gas["whole"]) <= GOAL_BID
+    assert max(gas[name] for name in gas if name.startswith("largest")) <= LIMIT_BID
 
 
 def full_account(harbour: Harbour, expiries: int) -> int:
@@ -42,6 +69,36 @@ def full_account(harbour: Harbour, expiries: int) -> int:
     return account
 
 
+def test_an_account_has_32_expiries_at_most(harbour: Harbour) -> None:
+    """More would make liquidating it cost more than PROTOCOL 8 allows."""
+    dates = [harbour.expiry + i * DAY for i in range(33)]
+    for date in dates:
+        harbour.registry.list_series(ETH, date, [3000 * WAD, 3100 * WAD])
+    account, maker = harbour.open("account", 10**6), harbour.open("maker", 10**8)
+    keeper = harbour.open("keeper", 10**8)
+    push(harbour, dates, 3000)
+    for date in dates[:32]:
+        harbour.trade(account, maker, option(ETH, date, 3000 * WAD) & INSTRUMENT, -WAD, 0)
+    last = option(ETH, dates[32], 3000 * WAD) & INSTRUMENT
+    with pytest.raises(Reverted, match="gate: too many expiries"):
+        harbour.trade(account, maker, last, WAD, 0)
+    # More of what is held, and a perpetual, are no matter.
+    harbour.trade(account, maker, option(ETH, dates[0], 3100 * WAD) & INSTRUMENT, -WAD, 0)
+    harbour.trade(account, maker, harbour.perp, WAD, 3000 * WAD)
+    # Neither may a bidder with another expiry take a part of it.
+    other = harbour.open("other", 10**8)
+    harbour.trade(keeper, other, last, WAD, 0)
+    spot = 3000
+    while harbour.health(account) >= 0:
+        spot += 1000
+        push(harbour, dates, spot)
+    harbour.flag(account)
+    with pytest.raises(Reverted, match="gate: too many expiries"):
+        harbour.bid(account, keeper)
+    harbour.trade(other, keeper, last, WAD, 0)
+    harbour.bid(account, keeper)
+
+
 def push(harbour: Harbour, dates: list[int], spot: int) -> None:
     harbour.evm.time += 60
     harbour.push(spot)
@@ -59,10 +116,14 @@ def test_liquidating_64_positions_fits_a_block(expiries: int) -> None:
     quote = harbour.liquidator.quote(account)
     assert quote.can_flag
     harbour.flag(account)
-    assert harbour.evm.gas < LIMIT
+    assert harbour.evm.gas < LIMIT_BID
     before = harbour.health(account)
     harbour.bid(account, bidder)
-    assert harbour.evm.gas < LIMIT
+    assert harbour.evm.gas < LIMIT_BID
     assert harbour.health(account) >= before
     assert len(harbour.house.positions(bidder)) == 64
     harbour.check_conservation()
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(json.dumps(measured(), indent=1) + "\n")
