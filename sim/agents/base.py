@@ -52,6 +52,10 @@ class Agent(ABC, Generic[P]):
         self.name = name
         self.params = params
 
+    def label(self, place: int) -> str:
+        """Return what tables call the owner of its account at `place`, from 0."""
+        return self.name
+
     def endowment(self, board: Board) -> dict[str, float]:
         """Return the tokens in the wallet at the start, in units by name."""
         p = self.params

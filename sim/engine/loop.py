@@ -14,6 +14,7 @@ from typing import Callable, Mapping, Sequence
 import numpy as np
 
 from sim.agents.base import Agent
+from sim.agents.book_owner import BookOwner
 from sim.agents.intents import Instrument, Intent, Order, Outcome
 from sim.agents.matching import cross
 from sim.agents.ordering import Pending, Policy, arranged, liquidations_first
@@ -25,6 +26,7 @@ from sim.engine.journal import Journal
 from sim.engine.ledger import Account, Ledger
 from sim.engine.recorder import Left, Recorder, Result, failure
 from sim.engine.world import SET_UP, Action, World
+from sim.errors import PlimsollError
 from sim.market.impact import Feedback
 from sim.market.paths import Paths
 from sim.oracle.feeds import Oracle
@@ -105,6 +107,10 @@ class Loop:
             self.progress("running", step + 1, steps, _note(snapshot))
         assert snapshot is not None
         self._later(self.recorder.agents, self._results(snapshot))
+        for agent in self.world.agents.values():
+            if isinstance(agent, BookOwner):
+                undone = agent.undone()
+                self._later(self.recorder.book, steps - 1, undone, len(agent.targets))
 
     def _verify(
         self,
@@ -313,7 +319,7 @@ SET_UP_BLOCK = 500
 """Most transactions of such a block: what Anvil needs for receipts grows with their square."""
 
 
-class SetUpFailed(Exception):
+class SetUpFailed(PlimsollError):
     """A transaction of the set-up reverted."""
 
     def __init__(self, action: Action, receipt: Receipt) -> None:

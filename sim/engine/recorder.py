@@ -9,6 +9,7 @@ from typing import Any, Iterable, Mapping, Sequence
 import numpy as np
 import orjson
 
+from sim.agents.book_owner import Undone
 from sim.chain import Block
 from sim.checks.conformance import Agreement
 from sim.checks.conservation import Conservation
@@ -161,6 +162,26 @@ class Recorder:
                 }
             )
         self._writer.add("agents", rows)
+
+    def book(self, step: int, undone: Sequence[Undone], accounts: int) -> None:
+        """Record whether the user's own book is on chain, after the last step."""
+        first = undone[0].account if undone else -1
+        self._writer.add(
+            "checks",
+            [
+                {
+                    "step": step,
+                    "check": "book on chain",
+                    "held": not undone,
+                    "account": first,
+                    "worst": float(len(undone)),
+                    "allowed": 0.0,
+                    "unit": "accounts missing",
+                    "compared": accounts,
+                    "reason": "; ".join(f"{own.label}: {own.reason}" for own in undone),
+                }
+            ],
+        )
 
     def _steps(
         self,
@@ -331,7 +352,14 @@ class Recorder:
         loosest = gap.index(max(gap))
         rows = [
             # PROTOCOL 5.8, of every engine: in quote currency.
-            ("order of margins", loosest, max(gap[loosest], 0) / 10**18, 0.0, len(accounts))
+            (
+                "order of margins",
+                loosest,
+                max(gap[loosest], 0) / 10**18,
+                0.0,
+                "quote currency",
+                len(accounts),
+            )
         ]
         compared = int(agreement.compared.sum())
         if agreement.verified:
@@ -339,13 +367,14 @@ class Recorder:
             worst, flipped = int(np.argmax(share)), int(np.argmax(agreement.flip))
             flips = float(agreement.flip.sum())
             rows += [
-                ("margin", worst, float(share[worst]), 1.0, 3 * compared),
-                ("decisions", flipped if flips else -1, flips, 0.0, 2 * compared),
+                ("margin", worst, float(share[worst]), 1.0, "of its error budget", 3 * compared),
+                ("decisions", flipped if flips else -1, flips, 0.0, "flips", 2 * compared),
             ]
         if agreement.assessment is not None:
             worst = int(np.argmax(agreement.greek_error))
             error = float(agreement.greek_error[worst])
-            rows.append(("greeks", worst, error, GREEK_TOLERANCE, 4 * compared))
+            figures = 4 * compared
+            rows.append(("greeks", worst, error, GREEK_TOLERANCE, "of gross notional", figures))
         entries = [
             {
                 "step": step,
@@ -354,9 +383,11 @@ class Recorder:
                 "account": -1 if row < 0 else int(accounts[row]),
                 "worst": figure,
                 "allowed": allowed,
+                "unit": unit,
                 "compared": figures,
+                "reason": "",
             }
-            for name, row, figure, allowed, figures in rows
+            for name, row, figure, allowed, unit, figures in rows
         ]
         for name in ("identity", "accounts", "holdings", "tokens", "positions"):
             off = getattr(money, name)
@@ -368,7 +399,9 @@ class Recorder:
                     "account": -1,
                     "worst": float(off),
                     "allowed": 0.0,
+                    "unit": "units of 1e-9" if name == "positions" else "wei",
                     "compared": len(accounts),
+                    "reason": "",
                 }
             )
         self._writer.add("checks", entries)

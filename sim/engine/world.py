@@ -218,8 +218,8 @@ class World:
                     name = self._by_address.get(event.args["owner"])
                     if name is not None:
                         account = event.args["account"]
+                        self.owners[account] = self.agents[name].label(len(self.accounts[name]))
                         self.accounts[name].append(account)
-                        self.owners[account] = name
                         opened.append(self._grant(name, account))
         return opened
 

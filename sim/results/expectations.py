@@ -56,12 +56,14 @@ def judge(run: Run, summary: Summary, expect: Mapping[str, Bound]) -> list[dict[
     for name, own in checks.groupby("check", sort=True):
         broken = own[~own["held"]]
         worst = own.iloc[int(own["worst"].abs().argmax())]
-        found = f"{worst['worst']:.3g} at worst"
+        found = f"{worst['worst']:.3g} {worst['unit']}"
         if len(broken):
             first = broken.iloc[0]
             found += f", broken first at step {first['step']}"
             if first["account"] >= 0:
                 found += f" by account {first['account']}"
+            if first["reason"]:
+                found += f": {first['reason']}"
         rows.append(_row(str(name), found, f"at most {worst['allowed']:.3g}", broken.empty))
     for name, bound in expect.items():
         value = value_of(run, summary, name)

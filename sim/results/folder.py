@@ -21,7 +21,7 @@ import pandas as pd
 from sim.errors import EnvironmentFault, InputError
 from sim.results.tables import TABLES, TableWriter
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"
 REPORT = "report.html"

@@ -260,7 +260,9 @@ TABLES: dict[str, Table] = {
                 _int("account", "account that is worst; -1 if none"),
                 _float("worst", "its figure"),
                 _float("allowed", "what is allowed"),
+                _text("unit", "of both"),
                 _int("compared", "how many figures were compared"),
+                _text("reason", "why it was broken, where that is known"),
             ),
         ),
     )

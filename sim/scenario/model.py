@@ -28,7 +28,7 @@ from sim.protocol.settings import ENGINES, RULES, ProtocolSettings, source_of
 from sim.reference.book import CALL, PUT
 from sim.scenario import book_file
 from sim.streams import SEED_MAX, Streams
-from sim.units import Money
+from sim.units import Money, from_wad, to_quanta
 
 GAS_MIN = 10_000_000
 """A block that holds the largest transaction, after the oracle's."""
@@ -282,6 +282,11 @@ class Scenario(Model):
                 expiry = position.expiry.at(self.horizon.start) if position.expiry else 0
                 if position.expiry and not self.market.factors[position.underlying].options:
                     raise book.error(where, f"{position.underlying} has no options here")
+                for name in ("strike", "size"):
+                    value = getattr(position, name)
+                    if value is not None and not on_grid(value):
+                        message = f"{value!r} is not a multiple of 1e-9, as {name}s on chain are"
+                        raise book.error((*where, name), message)
                 if expiry % 3_600 or 0 < expiry <= self.horizon.start:
                     raise book.error((*where, "expiry"), "a whole hour after the start is allowed")
                 instrument = Instrument(
@@ -343,6 +348,11 @@ class Scenario(Model):
         if self.accounts is not None:
             found.append((self.accounts.book, (self._folder or Path.cwd()) / self.accounts.book))
         return sorted(set(found))
+
+
+def on_grid(value: float) -> bool:
+    """Whether a price or size is a multiple of 1e-9 (PROTOCOL 1), as near as a float can be."""
+    return from_wad(to_quanta(value)) == value
 
 
 def rounded(value: float, digits: int) -> float:
