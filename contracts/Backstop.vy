@@ -10,7 +10,9 @@
 
      Deleveraging closes positions of an insolvent account against opposite ones at prices that
      leave it with nothing less than 0: what its options are worth to its own engine, perpetuals at
-     their mark, plus a share of its deficit in proportion to notional.
+     their mark, plus a share of its deficit in proportion to notional. The fund is deleveraged like
+     any other account; while it is healthy, its positions leave it only to those who take them, at
+     a premium.
 @custom:security The caller of `deleverage` chooses the counterparties. Their scores must not increase
                  along the list and each must stay above maintenance margin, but a caller may leave
                  someone out: a stated trust assumption.
@@ -34,6 +36,9 @@ WAD: constant(uint256) = 10**18
 SIZE_UNIT: constant(int256) = 10**9
 INSOLVENT: constant(uint256) = 2
 STRIKE_FIELD: constant(uint256) = (2**88 - 1) << 8
+
+# Of notional, to the fund from who takes its positions: a price may lag behind the market by less.
+PREMIUM: constant(uint256) = 5 * 10**16
 
 MAX_GRACE: constant(uint256) = 7 * 86400
 MAX_DUST: constant(uint256) = 10**9 * 10**18
@@ -99,21 +104,37 @@ def cover(target: uint256, amount: uint256):
 @external
 def deleverage(account: uint256, counterparties: DynArray[IBackstop.Counterparty, 16]):
     """
-    @notice Close an insolvent account's (or the fund's) positions against opposite ones, the account's
-            deficit split by notional. Scores (maintenance / equity) of the list must not increase.
+    @notice Close an insolvent account's positions against opposite ones, its deficit split by notional.
+            Scores (maintenance / equity) of the list must not increase.
     """
     house: IClearingHouse = self._house()
     gate: IGate = IGate(staticcall _REGISTRY.gate())
     extcall house.settle(account)
     equity: int256 = self._check_deleverage(account, gate)
-    deficit: uint256 = 0
-    if self._parameters.mode == IBackstop.Mode.DELEVERAGE:
-        deficit = convert(max(-equity, 0), uint256)
+    deficit: uint256 = convert(max(-equity, 0), uint256)
     notional: uint256 = staticcall gate.notional(account)
 
     ceiling: uint256 = max_value(uint256)
     for item: IBackstop.Counterparty in counterparties:
         ceiling = self._deleverage_one(account, item, deficit, notional, ceiling, house, gate)
+
+
+@external
+def relieve(takers: DynArray[IBackstop.Counterparty, 16]):
+    """
+    @notice Take positions off the fund, unless it is in liquidation, at what they are worth to its
+            engine and a premium on top. The caller needs the TRADE role on every account named.
+    @dev Makes room in a full fund. Whoever takes must hold initial margin at fresh prices, and the
+         fund must be no worse off without the positions than with them.
+    """
+    house: IClearingHouse = self._house()
+    gate: IGate = IGate(staticcall _REGISTRY.gate())
+    assert staticcall house.phase(FUND) == 0, "backstop: fund in liquidation"
+    extcall house.settle(FUND)
+    before: int256 = self._fresh_health(FUND, gate)
+    for item: IBackstop.Counterparty in takers:
+        self._relieve_one(item, house, gate)
+    assert self._fresh_health(FUND, gate) >= before, "backstop: health falls"
 
 
 @external
@@ -206,12 +227,7 @@ def _deleverage_one(
     held: int256 = self._size(account, item.instrument, house)
     opposite: int256 = self._size(item.account, item.instrument, house)
     assert (held > 0 and opposite < 0) or (held < 0 and opposite > 0), "backstop: not opposite"
-    size: int256 = min(
-        min(abs(held), abs(opposite)), convert(item.size, int256) // SIZE_UNIT
-    )
-    assert size > 0, "backstop: nothing to close"
-    if held < 0:
-        size = -size
+    size: int256 = self._part(held, min(abs(opposite), convert(item.size, int256) // SIZE_UNIT))
     worth: int256 = 0
     part: uint256 = 0
     worth, part = staticcall gate.value(account, item.instrument, size * SIZE_UNIT)
@@ -219,8 +235,7 @@ def _deleverage_one(
     if deficit > 0:
         charge = (deficit * part + notional - 1) // notional
     cash: int256 = worth + convert(charge, int256)
-    word: uint256 = item.instrument | convert(convert(size << 160, bytes32), uint256)
-    extcall house.move(account, item.account, [word], [], -cash)
+    self._hand_over(account, item, size, cash, house)
     assert self._score(item.account, gate) <= WAD, "backstop: counterparty below maintenance"
     log IBackstop.Deleveraged(
         account=account,
@@ -232,6 +247,53 @@ def _deleverage_one(
         score=score,
     )
     return score
+
+
+@internal
+def _relieve_one(item: IBackstop.Counterparty, house: IClearingHouse, gate: IGate):
+    """
+    @notice Hand part of a position of the fund to an account that agrees.
+    """
+    assert staticcall house.may(item.account, msg.sender, IClearingHouse.Role.TRADE), (
+        "backstop: not allowed"
+    )
+    assert staticcall house.phase(item.account) == 0, "backstop: taker in liquidation"
+    held: int256 = self._size(FUND, item.instrument, house)
+    size: int256 = self._part(held, convert(item.size, int256) // SIZE_UNIT)
+    worth: int256 = 0
+    notional: uint256 = 0
+    worth, notional = staticcall gate.value(FUND, item.instrument, size * SIZE_UNIT)
+    premium: uint256 = (notional * PREMIUM + WAD - 1) // WAD
+    cash: int256 = worth + convert(premium, int256)
+    self._hand_over(FUND, item, size, cash, house)
+    equity: int256 = 0
+    initial: uint256 = 0
+    usable: IOracle.Purpose = empty(IOracle.Purpose)
+    equity, initial, usable = staticcall gate.check(item.account, IRiskEngine.Kind.INITIAL)
+    assert IOracle.Purpose.OPENING in usable, "backstop: market is stale"
+    assert equity >= convert(initial, int256), "backstop: taker below initial margin"
+    log IBackstop.Relieved(
+        taker=item.account,
+        instrument=item.instrument,
+        size=size * SIZE_UNIT,
+        cash=cash,
+        premium=premium,
+    )
+
+
+@internal
+def _hand_over(
+    account: uint256,
+    item: IBackstop.Counterparty,
+    size: int256,
+    cash: int256,
+    house: IClearingHouse,
+):
+    """
+    @notice Move part of a position (in units of 1e-9) to the account of an item, which pays `cash`.
+    """
+    word: uint256 = item.instrument | convert(convert(size << 160, bytes32), uint256)
+    extcall house.move(account, item.account, [word], [], -cash)
 
 
 @internal
@@ -247,8 +309,6 @@ def _check_deleverage(account: uint256, gate: IGate) -> int256:
     usable: IOracle.Purpose = empty(IOracle.Purpose)
     equity, initial, maintenance, usable = staticcall gate.margins(account)
     assert IOracle.Purpose.LIQUIDATION in usable, "backstop: market is stale"
-    if account == FUND:
-        return equity
     assert self._parameters.mode == IBackstop.Mode.DELEVERAGE, "backstop: no deleveraging"
     course: ILiquidator.Liquidation = staticcall self._liquidator().liquidation(account)
     assert course.phase == INSOLVENT and block.timestamp >= course.started + course.duration, (
@@ -256,6 +316,21 @@ def _check_deleverage(account: uint256, gate: IGate) -> int256:
     )
     assert equity < convert(maintenance, int256), "backstop: account is healthy"
     return equity
+
+
+@internal
+@view
+def _fresh_health(account: uint256, gate: IGate) -> int256:
+    """
+    @notice Equity above maintenance margin, refused if the market is too old to open by.
+    """
+    equity: int256 = 0
+    initial: uint256 = 0
+    maintenance: uint256 = 0
+    usable: IOracle.Purpose = empty(IOracle.Purpose)
+    equity, initial, maintenance, usable = staticcall gate.margins(account)
+    assert IOracle.Purpose.OPENING in usable, "backstop: market is stale"
+    return equity - convert(maintenance, int256)
 
 
 @internal
@@ -286,6 +361,17 @@ def _size(account: uint256, instrument: uint256, house: IClearingHouse) -> int25
         if self._instrument(word) == instrument:
             return position._size(word)
     return 0
+
+
+@internal
+@pure
+def _part(held: int256, most: int256) -> int256:
+    """
+    @notice As much of a position as is wanted, with its sign.
+    """
+    size: int256 = min(abs(held), most)
+    assert size > 0, "backstop: nothing to close"
+    return size if held > 0 else -size
 
 
 @internal

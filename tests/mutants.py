@@ -854,6 +854,35 @@ MUTANTS = (
     ),
     Mutant(
         "Backstop.vy",
+        "positions of the fund are forced on anyone",
+        "    assert staticcall house.may(item.account, msg.sender, IClearingHouse.Role.TRADE), (\n"
+        '        "backstop: not allowed"\n    )\n',
+        "",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "the fund's positions are had for nothing",
+        "cash: int256 = worth + convert(premium, int256)",
+        "cash: int256 = worth",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "the fund is left without its hedge",
+        '    assert self._fresh_health(FUND, gate) >= before, "backstop: health falls"\n',
+        "",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "who takes from the fund needs no margin",
+        '    assert equity >= convert(initial, int256), "backstop: taker below initial margin"\n',
+        "",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
         "anyone takes accounts over",
         '    """\n    self._check_liquidator()\n    house',
         '    """\n    house',

@@ -108,8 +108,8 @@ def test_collateral_is_taken_over_too(harbour: Harbour) -> None:
 
 
 def test_the_fund_itself_is_worked_out(harbour: Harbour) -> None:
-    """Account 0 is liquidated like any other; its loss is mutualised, its positions deleveraged."""
-    account, near, far = break_down(harbour)
+    """Account 0 is liquidated like any other: its loss is mutualised."""
+    account, *_ = break_down(harbour)
     harbour.deposit(FUND, 1000 * USD)
     harbour.liquidator.close(account)
     harbour.wait(60, 1500)
@@ -119,16 +119,172 @@ def test_the_fund_itself_is_worked_out(harbour: Harbour) -> None:
     harbour.liquidator.close(FUND)
     assert abs(harbour.equity(FUND)) < 10**9
     harbour.check_conservation()
-    harbour.backstop.deleverage(
-        FUND,
-        [
-            (near, harbour.perp, 3 * WAD),
-            (far, harbour.perp, 2 * WAD),
-            (far, harbour.call(3500), WAD),
-        ],
-    )
+
+
+def test_the_fund_is_deleveraged_like_any_other_account(harbour: Harbour) -> None:
+    """Not without a flag, not before its path is over, and not while it is healthy."""
+    account, near, far = break_down(harbour)
+    items = [
+        (near, harbour.perp, 3 * WAD),
+        (far, harbour.perp, 2 * WAD),
+        (far, harbour.call(3500), WAD),
+    ]
+    harbour.deposit(FUND, 1000 * USD)
+    harbour.liquidator.close(account)
+    with pytest.raises(Reverted, match="backstop: no deleveraging"):
+        harbour.backstop.deleverage(FUND, items)
+    harbour.backstop.set_parameters({**BACKSTOP, "mode": DELEVERAGE})
+    harbour.wait(60, 1500)
+    assert harbour.equity(FUND) < 0
+    with pytest.raises(Reverted, match="backstop: insolvent path is not over"):
+        harbour.backstop.deleverage(FUND, items)
+    harbour.flag(FUND)
+    with pytest.raises(Reverted, match="backstop: insolvent path is not over"):
+        harbour.backstop.deleverage(FUND, items)
+    with pytest.raises(Reverted, match="backstop: fund in liquidation"):
+        relieve(harbour, items[0])
+    harbour.wait(HOUR, 3000)
+    with pytest.raises(Reverted, match="backstop: account is healthy"):
+        harbour.backstop.deleverage(FUND, items)
+    harbour.wait(60, 1500)
+    deficit = -harbour.equity(FUND)
+    harbour.backstop.deleverage(FUND, items)
     assert harbour.house.positions(FUND) == []
-    assert {event["charge"] for event in harbour.logged("Deleveraged")} == {0}
+    charges = [event["charge"] for event in harbour.logged("Deleveraged")]
+    assert 0 <= sum(charges) - deficit <= 3
+    harbour.check_conservation()
+
+
+# Relieving the fund
+
+
+@pytest.fixture
+def laden(harbour: Harbour) -> tuple[int, int]:
+    """A fund of 100,000 dollars that has taken over 5 long perpetuals and a fifth of a call.
+
+    Those who are short against it hold 20,000 and 100,000 dollars.
+    """
+    account, near, far = break_down(harbour, 2100)
+    harbour.deposit(FUND, 100_000 * USD)
+    harbour.liquidator.close(account)
+    assert len(harbour.house.positions(FUND)) == 2
+    return near, far
+
+
+def relieve(harbour: Harbour, *items: tuple[int, int, int]) -> None:
+    harbour.backstop.relieve(list(items), sender=harbour.owner(items[0][0]))
+
+
+def test_who_takes_positions_off_the_fund_pays_a_premium(
+    harbour: Harbour, laden: tuple[int, int]
+) -> None:
+    near, far = laden
+    fund, before = harbour.equity(FUND), harbour.equity(near)
+    relieve(harbour, (near, harbour.perp, 9 * WAD))
+    (logged,) = harbour.logged("Relieved")
+    premium = 5 * 2100 * WAD // 20
+    assert logged == {
+        "taker": near,
+        "instrument": harbour.perp,
+        "size": 5 * WAD,
+        "cash": premium,
+        "premium": premium,
+    }
+    assert harbour.equity(FUND) == fund + premium
+    assert harbour.equity(near) == before - premium
+    relieve(harbour, (far, harbour.call(3500), WAD))
+    (logged,) = harbour.logged("Relieved")
+    assert logged["premium"] == 2100 * WAD // 5 // 20
+    assert abs(logged["cash"] - logged["premium"]) < 10**12
+    assert harbour.house.positions(FUND) == []
+    harbour.check_conservation()
+
+
+def test_the_fund_is_no_free_counterparty_at_a_price_that_lags(
+    harbour: Harbour, laden: tuple[int, int]
+) -> None:
+    """The market is at 2200, the oracle still at 2100: sell at 2200, and close against the fund."""
+    thief, market = harbour.open("thief", 50_000), harbour.open("market", 50_000)
+    harbour.evm.time += 1800
+    before = harbour.equity(thief)
+    harbour.trade(market, thief, harbour.perp, 2 * WAD, 2200 * WAD)
+    relieve(harbour, (thief, harbour.perp, 2 * WAD))
+    assert harbour.house.positions(thief) == []
+    assert harbour.equity(thief) < before
+    harbour.evm.time += HOUR
+    with pytest.raises(Reverted, match="backstop: market is stale"):
+        relieve(harbour, (thief, harbour.perp, WAD))
+
+
+def test_refusals_of_relief(harbour: Harbour, laden: tuple[int, int]) -> None:
+    near, far = laden
+    item = (near, harbour.perp, WAD)
+    with pytest.raises(Reverted, match="backstop: not allowed"):
+        harbour.backstop.relieve([item], sender=harbour.evm.address("stranger"))
+    with pytest.raises(Reverted, match="backstop: not allowed"):
+        relieve(harbour, item, (far, harbour.perp, WAD))
+    with pytest.raises(Reverted, match="backstop: nothing to close"):
+        relieve(harbour, (near, harbour.perp, 10**9 - 1))
+    with pytest.raises(Reverted, match="backstop: nothing to close"):
+        relieve(harbour, (near, harbour.put(3500), WAD))
+    poor = harbour.open("poor", dollars=100)
+    with pytest.raises(Reverted, match="backstop: taker below initial margin"):
+        relieve(harbour, (poor, harbour.perp, WAD))
+    short = harbour.open("short", dollars=5000)
+    harbour.trade(far, short, harbour.perp, 5 * WAD, 2100 * WAD)
+    harbour.wait(60, 3100)
+    harbour.flag(short)
+    with pytest.raises(Reverted, match="backstop: taker in liquidation"):
+        relieve(harbour, (short, harbour.perp, WAD))
+
+
+def test_nobody_takes_the_funds_hedge_and_leaves_the_risk(
+    harbour: Harbour, laden: tuple[int, int]
+) -> None:
+    """Another insolvent account leaves the fund short of as many calls as it has perpetuals."""
+    _, far = laden
+    writer = harbour.open("writer", dollars=10_000)
+    harbour.trade(far, writer, harbour.call(2500), 5 * WAD, 20 * WAD)
+    harbour.wait(60, 5000)
+    harbour.flag(writer)
+    harbour.wait(HOUR, 5000)
+    harbour.liquidator.close(writer)
+    assert harbour.health(FUND) > 0
+    with pytest.raises(Reverted, match="backstop: health falls"):
+        relieve(harbour, (far, harbour.perp, 5 * WAD))
+
+
+def test_anyone_makes_room_in_a_full_fund(harbour: Harbour) -> None:
+    """Two accounts of 36 series each, most of them dust: the fund cannot hold both."""
+    low, high = [5000 + 10 * i for i in range(32)], [6000 + 10 * i for i in range(6)]
+    for strikes in (low, high):
+        harbour.registry.list_series(0, harbour.expiry, [k * WAD for k in strikes])
+    names = [harbour.call(k) for k in low + high] + [harbour.put(k) for k in low]
+    harbour.deposit(FUND, 100_000 * USD)
+    accounts = []
+    for number, series in enumerate((names[:35], names[35:])):
+        account = harbour.open(f"griefer{number}", 2000)
+        maker = harbour.open(f"maker{number}", 100_000)
+        for first in range(0, len(series), 8):
+            legs = []
+            for name in series[first : first + 8]:
+                legs += [(account, name, 10**9, 0), (maker, name, -(10**9), 0)]
+            harbour.direct.trade(legs, sender=harbour.matcher)
+        harbour.trade(account, maker, harbour.perp, 2 * WAD, 3000 * WAD)
+        accounts.append(account)
+    harbour.wait(60, 1900)
+    for account in accounts:
+        harbour.flag(account)
+    harbour.wait(HOUR, 1900)
+    harbour.liquidator.close(accounts[0])
+    with pytest.raises(Reverted, match="portfolio: too many positions"):
+        harbour.liquidator.close(accounts[1])
+    helper = harbour.open("helper", 100)
+    dust = [(helper, word % 2**160, WAD) for word in harbour.house.positions(FUND)[1:9]]
+    relieve(harbour, *dust)
+    assert sum(each["premium"] for each in harbour.logged("Relieved")) < WAD // 10**5
+    harbour.liquidator.close(accounts[1])
+    assert len(harbour.house.positions(FUND)) > 36
     harbour.check_conservation()
 
 

@@ -396,13 +396,34 @@ class Protocol(RuleBasedStateMachine):
                 if mine * self._size(other, name) < 0:
                     items.append((other, name, abs(mine)))
         if items:
-            before = self.see(account)[0]
+            before = self.see(account)
             if self.attempt(
                 lambda: self.harbour.backstop.deleverage(account, items[:1]), "deleverage"
             ):
-                assert self.see(account)[0] >= before - BUDGET
+                # The fund too, only when it cannot pay and nobody took it.
+                assert self.liquidator.phase(account) == INSOLVENT
+                assert before[0] < before[2]
+                assert self.see(account)[0] >= before[0] - BUDGET
                 equity, _, maintenance, _ = self.see(items[0][0])
                 assert equity >= maintenance
+
+    def relieve(self, by: int, which: int) -> None:
+        """Somebody takes a position off the fund, and the fund gains by it."""
+        taker = [*self.accounts, self.keeper][by]
+        names = [self._name(word) for word in self.house.positions(FUND)]
+        if names:
+            equity, _, maintenance, _ = self.see(FUND)
+            item = (taker, names[which % len(names)], 10 * WAD)
+            if self.attempt(
+                lambda: self.harbour.backstop.relieve([item], sender=self.harbour.owner(taker)),
+                "relieve",
+            ):
+                after = self.see(FUND)
+                assert after[0] - after[2] >= equity - maintenance
+                assert after[0] > equity - BUDGET
+                equity, initial, _, usable = self.see(taker)
+                assert equity >= initial
+                assert usable & OPENING
 
     @rule(who=accounts, step=st.sampled_from([3, 6, 25]), after=st.integers(0, 1))
     def go_under(self, who: int, step: int, after: int) -> None:
@@ -428,7 +449,7 @@ class Protocol(RuleBasedStateMachine):
             self.price(way * step, 0, 10 * after)
 
     @rule(
-        kind=st.sampled_from(["flag", "bid", "bid", "step", "step", "deleverage"]),
+        kind=st.sampled_from(["flag", "bid", "bid", "step", "step", "deleverage", "relieve"]),
         who=st.integers(0, 6),
         by=st.integers(0, 5),
         fraction=fractions,
@@ -446,6 +467,8 @@ class Protocol(RuleBasedStateMachine):
             self.bid(who, by, fraction)
         elif kind == "step":
             self.advance(who, step)
+        elif kind == "relieve":
+            self.relieve(by, who)
         else:
             account = self._in_liquidation(who)
             if self.liquidator.quote(account).can_turn:
@@ -578,5 +601,7 @@ def test_the_machine_reaches_what_matters() -> None:
         assert machine.liquidator.phase(machine.accounts[0]) == HEALTHY
         assert machine.house.ledger().pool < 0
         machine.money_is_conserved()
+        machine.relieve(5, 0)
+        assert machine.house.positions(FUND) == []
     finally:
         machine.teardown()
