@@ -21,6 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 Path_ = tuple[str | int, ...]
 
 PROBLEMS_MAX = 8
+_NODES_MAX = 1_000_000  # a few lines of aliases of aliases can say more than memory holds
 _DISCRIMINATORS = ("kind", "dist")
 
 
@@ -143,8 +144,12 @@ def parse(text: str, source: str) -> Document:
         raise InputError(f"{mark}: broken YAML: {error.problem or error.context}") from None
     except YAMLError as error:
         raise InputError(f"{source}: broken YAML: {str(error).splitlines()[0]}") from None
-    marks: dict[Path_, Mark] = {(): Mark(source, 1, 1)}
-    return Document(None if node is None else _plain(node, (), marks, source), source, marks)
+    except RecursionError:
+        raise InputError(f"{source}: broken YAML: nested too deeply") from None
+    document = Document(None, source, {(): Mark(source, 1, 1)})
+    if node is not None:
+        document.data = _Reader(document).plain(node, ())
+    return document
 
 
 def shown(path: Path) -> str:
@@ -185,28 +190,53 @@ def format_path(path: Sequence[str | int]) -> str:
     return text
 
 
-def _plain(node: Node, path: Path_, marks: dict[Path_, Mark], source: str) -> Any:
-    here = Mark(source, node.start_mark.line + 1, node.start_mark.column + 1)
-    marks.setdefault(path, here)
-    if isinstance(node, MappingNode):
+class _Reader:
+    """Turns the nodes of a file into plain data, and marks where each stood."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._open: set[int] = set()  # what the present node is part of
+        self._left = _NODES_MAX
+
+    def plain(self, node: Node, path: Path_) -> Any:
+        """Return the data of a node at a path."""
+        here = self._mark(node)
+        self._left -= 1
+        if self._left < 0:
+            raise InputError(f"{here}: more than {_NODES_MAX:,} values, aliases written out")
+        self._document.marks.setdefault(path, here)
+        if isinstance(node, ScalarNode):
+            return _scalar(node, here)
+        if id(node) in self._open:
+            raise InputError(f"{here}: an alias stands inside of what it is an alias of")
+        self._open.add(id(node))
+        data = self._map(node, path) if isinstance(node, MappingNode) else self._list(node, path)
+        self._open.remove(id(node))
+        return data
+
+    def _list(self, node: Node, path: Path_) -> list[Any]:
+        assert isinstance(node, SequenceNode)
+        return [self.plain(child, (*path, i)) for i, child in enumerate(node.value)]
+
+    def _map(self, node: MappingNode, path: Path_) -> dict[str, Any]:
         built: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            mark = Mark(source, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            mark = self._mark(key_node)
             if not isinstance(key_node, ScalarNode) or str(key_node.tag).endswith(":merge"):
                 raise InputError(f"{mark}: a key is a plain word; to build on a file use extends")
             key = str(key_node.value)
             if key in built:
                 raise InputError(f"{mark}: {format_path((*path, key))} is written twice")
-            marks[*path, key] = mark
-            built[key] = _plain(value_node, (*path, key), marks, source)
+            self._document.marks[*path, key] = mark
+            built[key] = self.plain(value_node, (*path, key))
         return built
-    if isinstance(node, SequenceNode):
-        return [_plain(child, (*path, i), marks, source) for i, child in enumerate(node.value)]
-    assert isinstance(node, ScalarNode)
-    return _scalar(node)
+
+    def _mark(self, node: Node) -> Mark:
+        at = node.start_mark
+        return Mark(self._document.source, at.line + 1, at.column + 1)
 
 
-def _scalar(node: ScalarNode) -> Any:
+def _scalar(node: ScalarNode, here: Mark) -> Any:
     """Return a number, a boolean, None, or the text: models read times and quantities."""
     text = str(node.value)
     match str(node.tag).rpartition(":")[2]:
@@ -216,7 +246,10 @@ def _scalar(node: ScalarNode) -> Any:
             return text.lower() == "true"
         case "int":
             digits = text.replace("_", "")
-            return int(digits, 10 if digits.lstrip("+-").isdigit() else 0)
+            try:
+                return int(digits, 10 if digits.lstrip("+-").isdigit() else 0)
+            except ValueError:  # of thousands of digits
+                raise InputError(f"{here}: {text[:20]}… is too large a number") from None
         case "float":
             special = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
             return float(special.get(text.lower(), text.replace("_", "")))

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from fractions import Fraction
-from math import isnan
+from math import floor, isnan, log10
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationInfo
 
 WAD: Final = 10**18
 QUANTUM: Final = 10**9
 YEAR: Final = 31_536_000
+QUOTE: Final = "USDC"
 
 _TIME_UNITS: Final = {
     "s": 1,
@@ -28,8 +29,9 @@ _TIME_UNITS: Final = {
     "w": 604_800,
     "y": YEAR,
 }
+_LARGE: Final = ((1e9, "bn"), (1e6, "m"), (1e3, "k"))
 _SCALES: Final = {"": 1, "k": 10**3, "m": 10**6, "bn": 10**9}
-_NUMBER: Final = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER: Final = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _PERCENT: Final = re.compile(rf"^({_NUMBER})\s*(%|bp)$")
 _DURATION: Final = re.compile(rf"^({_NUMBER})\s*(s|min|m|h|d|w|y)$")
 _MONEY: Final = re.compile(rf"^({_NUMBER})\s*(bn|m|k)?\s*([A-Z][A-Z0-9]{{1,9}})?$")
@@ -69,7 +71,7 @@ def parse_ratio(text: Any) -> float:
         return float(text)
     match = _PERCENT.match(str(text).strip())
     if match:
-        return float(Fraction(_plain(match[1])) / (100 if match[2] == "%" else 10_000))
+        return _finite(Fraction(_plain(match[1])) / (100 if match[2] == "%" else 10_000), text)
     return _number(text, "a ratio such as 5%, 30bp or 0.05")
 
 
@@ -86,14 +88,21 @@ def parse_duration(text: Any) -> int:
     return int(seconds)
 
 
-def parse_money(text: Any) -> float:
+def parse_money(text: Any, quote: str = QUOTE) -> float:
     """Parse `500k USDC`, `2.5m`, `1bn USD` or a plain number into units of the quote currency."""
     if _is_number(text):
         return float(text)
     match = _MONEY.match(str(text).strip())
     if not match:
-        raise ValueError(f"{text!r} is not an amount; write 500k USDC, 2.5m or 1000")
-    return float(Fraction(_plain(match[1])) * _SCALES[match[2] or ""])
+        raise ValueError(f"{text!r} is not an amount; write 500k {quote}, 2.5m or 1000")
+    if match[3] not in (None, "USD", quote):
+        raise ValueError(f"{text!r} is in {match[3]}; amounts are in {quote}")
+    return _finite(Fraction(_plain(match[1])) * _SCALES[match[2] or ""], text)
+
+
+def quote_of(info: ValidationInfo) -> str:
+    """Return the currency of amounts where a model is validated: `quote` of the context."""
+    return str((info.context or {}).get("quote", QUOTE))
 
 
 def parse_rate(text: Any) -> float:
@@ -103,7 +112,7 @@ def parse_rate(text: Any) -> float:
     match = _RATE.match(str(text).strip())
     if not match:
         raise ValueError(f"{text!r} is not a rate; write 12/y, 1/d or 0.5/h")
-    return float(Fraction(_plain(match[1])) * YEAR / _TIME_UNITS[match[2]])
+    return _finite(Fraction(_plain(match[1])) * YEAR / _TIME_UNITS[match[2]], text)
 
 
 def parse_time(text: Any) -> int:
@@ -127,7 +136,7 @@ def parse_time(text: Any) -> int:
 
 Ratio = Annotated[float, BeforeValidator(parse_ratio)]
 Duration = Annotated[int, BeforeValidator(parse_duration)]
-Money = Annotated[float, BeforeValidator(parse_money)]
+Money = Annotated[float, BeforeValidator(lambda text, info: parse_money(text, quote_of(info)))]
 Rate = Annotated[float, BeforeValidator(parse_rate)]
 Time = Annotated[int, BeforeValidator(parse_time)]
 
@@ -136,13 +145,16 @@ def money(value: float, unit: str = "") -> str:
     """Print an amount for people: three significant digits and a scale from 10,000 up."""
     if isnan(value):
         return "unknown"
-    size = abs(value)
-    for scale, suffix in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
-        if size >= scale and size >= 1e4:
-            text = f"{value / scale:,.3g}{suffix}"
-            break
+    if abs(value) >= 1e4:
+        # Rounded first: 999,999 is 1m, not 1000k.
+        value = float(f"{value:.2e}")
+        scale, suffix = next((s, x) for s, x in _LARGE if abs(value) >= s)
+        digits = max(2 - floor(log10(abs(value) / scale)), 0)
+        whole, point, rest = f"{value / scale:,.{digits}f}".partition(".")
+        text = whole + (point + rest).rstrip("0").rstrip(".") + suffix
     else:
-        text = f"{value:,.2f}" if size < 1e4 and value != int(value) else f"{value:,.0f}"
+        value = round(value, 2) + 0.0  # no -0
+        text = f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
     return f"{text} {unit}".strip()
 
 
@@ -166,6 +178,13 @@ def utc(seconds: int) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _finite(value: Fraction, text: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{text!r} is too large") from None
 
 
 def _plain(text: str) -> str:

@@ -6,20 +6,20 @@ from abc import abstractmethod
 from typing import Annotated, Any, Literal, Mapping
 
 import numpy as np
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from sim.market.exact import exp, log, normals, uniforms
 from sim.model import Model
 from sim.streams import Streams
-from sim.units import parse_money, parse_ratio
+from sim.units import parse_money, parse_ratio, quote_of
 
 Scalar = bool | int | float | str
 
 
-def _quantity(value: Any) -> Any:
+def _quantity(value: Any, info: ValidationInfo) -> Any:
     """Read `5%`, `30bp`, `500k USDC` and numbers; anything else is an error."""
     text = str(value).strip()
-    return parse_ratio(value) if text.endswith(("%", "bp")) else parse_money(value)
+    return parse_ratio(value) if text.endswith(("%", "bp")) else parse_money(value, quote_of(info))
 
 
 Quantity = Annotated[float, BeforeValidator(_quantity)]

@@ -9,7 +9,6 @@ import click
 import numpy as np
 
 from sim.errors import InputError
-from sim.units import parse_duration, parse_ratio
 
 if TYPE_CHECKING:
     from sim.reference.book import Book, Market
@@ -18,24 +17,6 @@ if TYPE_CHECKING:
     from sim.scenario.book_file import MarketEntry
 
 C = TypeVar("C", bound=Callable[..., Any])
-
-
-class _Quantity(click.ParamType):
-    """A ratio or a duration, as units parses them."""
-
-    def __init__(self, name: str, parse: Any) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self._parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-RATIO = _Quantity("ratio", parse_ratio)
-SECONDS = _Quantity("duration", parse_duration)
 
 
 def book_options(command: C) -> C:

@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.errors import InputError, unknown
+from sim.marked import shown
 from sim.market.history import COLUMNS, locate, read_recording
 from sim.reference.calibration import log_returns
 from sim.units import YEAR, parse_time
 
 Array = npt.NDArray[np.float64]
+_LEAST_TIMES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +83,11 @@ def read_prices(name: str, assets: tuple[str, ...] = (), only_first: bool = Fals
     chosen = tuple(dict.fromkeys(assets)) or tuple(series)[: 1 if only_first else None]
     held = [set(series[asset]) for asset in chosen]
     times = sorted(set.intersection(*held))
-    if len(times) < 3:
-        raise InputError(f"{path}: {', '.join(chosen)} have {len(times)} times in common")
+    if len(times) < _LEAST_TIMES:
+        raise InputError(
+            f"{shown(path)}: {len(times)} times in common of {', '.join(chosen)}, "
+            f"at least {_LEAST_TIMES} are needed"
+        )
     distances, counts = np.unique(np.diff(times), return_counts=True)
     closes = np.array([[series[asset][time] for asset in chosen] for time in times])
     return Prices(
@@ -99,12 +104,12 @@ def _read_closes(path: Path, header: list[str]) -> dict[str, dict[int, float]]:
     missing = [column for column in ("time", "close") if column not in header]
     if missing:
         found = ", ".join(header) or "none"
-        raise InputError(f"{path}:1: no column {', '.join(missing)} (found: {found})")
+        raise InputError(f"{shown(path)}:1:1: no column {', '.join(missing)} (found: {found})")
     series: dict[str, dict[int, float]] = {}
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file)
         for row in reader:
-            where = f"{path}:{reader.line_num}"
+            where = f"{shown(path)}:{reader.line_num}"
             text, price, asset = row["time"], row["close"], row.get("asset") or path.stem
             if text is None or price is None:
                 raise InputError(f"{where}: too few columns")
@@ -120,5 +125,5 @@ def _read_closes(path: Path, header: list[str]) -> dict[str, dict[int, float]]:
                 raise InputError(f"{where}: time {text} of {asset} is not after the one before")
             closes[time] = close
     if not series:
-        raise InputError(f"{path}: no prices")
+        raise InputError(f"{shown(path)}: no prices")
     return series

@@ -9,8 +9,8 @@ import click
 import numpy as np
 import orjson
 
-from sim.cli._book import RATIO, SECONDS, book_options, margins_under, read_book, simulated
-from sim.errors import InputError
+from sim.cli._book import book_options, margins_under, read_book, simulated
+from sim.cli._quantities import LEVEL, SHARE, SPAN
 from sim.units import duration, money, percent
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ _SHOWN = 5  # counterexamples of a rulebook, on the terminal
 
 @click.command()
 @book_options
-@click.option("--level", type=RATIO, default="99%", show_default=True, help="Of ES.")
+@click.option("--level", type=LEVEL, default="99%", show_default=True, help="Of ES.")
 @click.option(
     "--horizon",
-    type=SECONDS,
+    type=SPAN,
     default="4h",
     show_default=True,
     help="Time to liquidate.",
@@ -46,7 +46,7 @@ _SHOWN = 5  # counterexamples of a rulebook, on the terminal
     help="What is held against ES.",
 )
 @click.option(
-    "--least", type=RATIO, help="Exit with status 1 if a rulebook covers a smaller share of books."
+    "--least", type=SHARE, help="Exit with status 1 if a rulebook covers a smaller share of books."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -77,10 +77,6 @@ def command(
     from sim.reference.adequacy import adequacy, random_books
     from sim.reference.horizon import horizon_losses
 
-    if not 0.5 <= level < 1:
-        raise InputError(f"--level: must be from 50% to below 100%, got {percent(level)}")
-    if least is not None and not 0 <= least <= 1:
-        raise InputError(f"--least: must be from 0% to 100%, got {percent(least)}")
     held, market, entry = read_book(book, market_file)
     names = [f"account {account}" for account in held.accounts]
     if draw:

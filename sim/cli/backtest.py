@@ -9,6 +9,7 @@ import click
 import orjson
 
 from sim.cli._prices import Prices, read_prices
+from sim.cli._quantities import LEVEL
 from sim.cli.calibrate import check_plot
 from sim.errors import InputError, unknown
 from sim.report.terminal import grid, terminal
@@ -22,8 +23,10 @@ _DEFAULT_MODELS = ("historical", "normal", "student_t", "filtered_historical", "
 @click.argument("file")
 @click.option("--asset", help="Which asset; by default the first.")
 @click.option("--model", "models", multiple=True, help="Only these models, or all.")
-@click.option("--level", default=0.99, show_default=True, help="Confidence of VaR and ES.")
-@click.option("--window", type=int, help="Returns behind each forecast; 250, or half of a file.")
+@click.option("--level", type=LEVEL, default="99%", show_default=True, help="Of VaR and ES.")
+@click.option(
+    "--window", type=click.IntRange(1), help="Returns behind each forecast; 250, or half of a file."
+)
 @click.option(
     "--side", type=click.Choice(["long", "short"]), default="long", help="Of the position."
 )
@@ -61,6 +64,11 @@ def command(
     chosen = MODELS if "all" in models else tuple(dict.fromkeys(models)) or _DEFAULT_MODELS
     prices = read_prices(file, (asset,) if asset else (), only_first=True)
     returns = prices.returns[:, 0]
+    if window is not None and returns.size < window + 2:
+        raise InputError(
+            f"--window {window}: at least {window + 2} returns are needed, {prices.name} has "
+            f"{returns.size}"
+        )
     behind = window or min(250, returns.size // 2)
     sign = -1 if side == "long" else 1
     results, unfit = {}, {}

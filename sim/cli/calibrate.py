@@ -9,6 +9,7 @@ import click
 import orjson
 
 from sim.cli._prices import Prices, read_prices
+from sim.cli._quantities import LEVEL
 from sim.errors import InputError
 from sim.report.terminal import grid, terminal
 
@@ -18,7 +19,7 @@ _PLOTS = (".png", ".svg", ".pdf")
 @click.command()
 @click.argument("file")
 @click.option("--asset", "assets", multiple=True, help="Only these assets, in this order.")
-@click.option("--level", default=0.99, show_default=True, help="Of expected shortfall.")
+@click.option("--level", type=LEVEL, default="99%", show_default=True, help="Of ES.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(

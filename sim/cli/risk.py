@@ -9,9 +9,10 @@ import click
 import numpy as np
 import orjson
 
-from sim.cli._book import RATIO, SECONDS, book_options, margins_under, read_book, simulated
+from sim.cli._book import book_options, margins_under, read_book, simulated
+from sim.cli._quantities import LEVEL, SPAN
 from sim.errors import InputError
-from sim.units import duration, percent, utc
+from sim.units import duration, utc
 
 if TYPE_CHECKING:
     from sim.reference.aggregation import Exposures
@@ -25,8 +26,8 @@ _PLOTS = (".png", ".svg", ".pdf")
 
 @click.command()
 @book_options
-@click.option("--level", type=RATIO, default="99%", show_default=True, help="Of VaR and ES.")
-@click.option("--horizon", type=SECONDS, default="1d", show_default=True, help="Of VaR and ES.")
+@click.option("--level", type=LEVEL, default="99%", show_default=True, help="Of VaR and ES.")
+@click.option("--horizon", type=SPAN, default="1d", show_default=True, help="Of VaR and ES.")
 @click.option(
     "--history", metavar="FILE", help="Prices for historical VaR: a shipped recording or a CSV."
 )
@@ -74,8 +75,6 @@ def command(
     ):
         if value is not None and not 0 <= value < float("inf"):
             raise InputError(f"{name}: must be a number of at least 0, got {value:g}")
-    if not 0.5 <= level < 1:
-        raise InputError(f"--level: must be from 50% to below 100%, got {percent(level)}")
     if plot is not None and plot.suffix.lower() not in _PLOTS:
         raise InputError(f"--plot {plot}: the name must end in {', '.join(_PLOTS)}")
     held, market, entry = read_book(book, market_file)
@@ -84,7 +83,12 @@ def command(
     risk, losses = _tail_figures(held, market, entry, level, horizon, scenarios, seed)
     if history is not None:
         risk += _historical_figures(held, market, history, level, horizon)
-    hedge = _hedge(held, market, found, delta_limit, gamma_limit, vega_limit)
+    try:
+        hedge = _hedge_report(
+            _hedge(held, market, found, delta_limit, gamma_limit, vega_limit), market
+        )
+    except InputError as error:
+        hedge = {"skipped": str(error)}
     if plot is not None:
         draw(plot, held, market, margins, losses, level)
     report = {
@@ -95,7 +99,7 @@ def command(
         "margin": _margins_report(margins, skipped),
         "risk": {"level": level, "horizon_seconds": horizon, "seed": seed, "methods": risk},
         "concentration": _concentration(held, found, market),
-        "hedge": _hedge_report(hedge, market),
+        "hedge": hedge,
     }
     if as_json:
         click.echo(orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY))

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sim.errors import InputError
 from sim.model import Model, SettingError
-from sim.units import Duration, Money, Ratio
+from sim.units import QUOTE, Duration, Money, Ratio
 
 ENGINES: Mapping[str, str] = {
     "scenario": "ScenarioEngine",
@@ -151,7 +151,7 @@ class ProtocolSettings(Model):
     perpetual: Perpetual = Perpetual()
     staleness: Staleness = Staleness()
     listing: Listing = Listing()
-    quote: str = "USDC"
+    quote: str = QUOTE
     """Name of the quote stablecoin."""
 
     @model_validator(mode="after")

@@ -10,11 +10,12 @@ continuously compounded, rho per 1.00 of rate.
 A price is computed on its out-of-the-money side and carried to the other by parity, so that parity
 holds to rounding and no price is below intrinsic.
 
-Limits. Everything is finite. Where vol·√years = 0 (or strike or price of the underlying is 0) the
-price is the discounted intrinsic value, delta its slope (half of it at the money), and gamma, vega,
-theta's vol part, vanna and volga are their limits where these are finite, else 0: gamma at the
-money is a spike and reported as 0, and so is theta's vol part at expiry. At years = 0 the rate
-cannot be read from a discount and counts as 0.
+Limits. Everything is finite but theta, which overflows where years are below some 1e-270. Where
+vol·√years = 0 (or strike or price of the underlying is 0) the price is the discounted intrinsic
+value, delta its slope (half of it at the money), and gamma, vega, theta's vol part, vanna and volga
+are their limits where these are finite, else 0: gamma at the money is a spike and reported as 0,
+and so is theta's vol part at expiry. At years = 0 the rate cannot be read from a discount and
+counts as 0.
 """
 
 from __future__ import annotations
@@ -175,7 +176,8 @@ def _evaluate(
     """Take the kernel for large arrays, and the exact path for small ones and odd elements."""
     if inputs[0].size < WORTHWHILE:
         check(*inputs)
-        return exact(*inputs)
+        # Numbers for numbers, as numpy's own functions do: some of the figures are 0-d arrays.
+        return Greeks(*(figure[()] for figure in exact(*inputs)))
     from sim.reference import fast  # compiled code takes half a second to load
 
     result = Greeks(*getattr(fast, kernel)(*inputs))
@@ -370,7 +372,7 @@ def implied_vol(
         p_, f_, k_, d_, floor = (a.reshape(-1)[rows] for a in (p, f, k, d, intrinsic))
         normal = (p_ / d_ - floor) / np.sqrt(f_) / np.sqrt(k_)
         deviation.reshape(-1)[rows] = _implied_deviation(normal, -np.abs(log_ratio(f_, k_)))
-    return np.asarray(deviation / np.sqrt(t))
+    return np.asarray(deviation / np.sqrt(t))[()]
 
 
 def _implied_deviation(normal: Floats, x: Floats) -> Floats:

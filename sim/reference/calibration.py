@@ -182,7 +182,8 @@ class GarchFit:
         Of dof; infinite with nan for the normal.
     log_likelihood : float
     integrated : bool
-        The fit had no long-run variance; `model` then has persistence 0.9999 about the sample's.
+        The fit had no long-run variance; `model` then has persistence 0.9999 about the sample's,
+        and its parameters have no standard errors.
     forecast : float
         Variance of the next interval.
     goodness : GoodnessOfFit
@@ -251,6 +252,7 @@ def fit_garch(returns: ArrayLike, student: bool = False) -> GarchFit:
         shrink = min(_MOST_PERSISTENT / max(float(alpha + beta), 1e-12), 1.0)
         kept_alpha, kept_beta = kept_alpha * shrink, kept_beta * shrink
         kept_omega = (1 - kept_alpha - kept_beta) * unit**2
+        errors[1:4] = np.nan  # those of the fit are not those of what is kept
     garch = Garch11(kept_omega, kept_alpha, kept_beta)
     centred = sample - mean * unit
     path = garch.variances(centred, float((centred**2).mean()))

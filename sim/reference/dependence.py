@@ -95,6 +95,12 @@ def _count(n: int) -> int:
     return int(n)
 
 
+def _generator(rng: np.random.Generator) -> np.random.Generator:
+    if not isinstance(rng, np.random.Generator):
+        raise InputError(f"rng = {rng!r}: allowed is a generator: numpy.random.default_rng(seed)")
+    return rng
+
+
 def _log_less(x: Floats) -> Floats:
     """ln(1 - e^x) for x < 0, without cancellation at either end."""
     with np.errstate(divide="ignore"):
@@ -262,7 +268,7 @@ class GaussianCopula(_Elliptical):
 
     def sample(self, n: int, rng: np.random.Generator) -> Floats:
         """Draw (n, d) dependent uniforms."""
-        normals = rng.standard_normal((_count(n), self.dimension)) @ self._root.T
+        normals = _generator(rng).standard_normal((_count(n), self.dimension)) @ self._root.T
         return np.clip(ndtr(normals), _LEAST, _MOST)
 
     def cdf(self, u: ArrayLike) -> Floats:
@@ -300,7 +306,7 @@ class StudentTCopula(_Elliptical):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "corr", correlation_matrix("corr", self.corr))
-        one_number("dof", self.dof, 0.0)
+        object.__setattr__(self, "dof", one_number("dof", self.dof, 0.0))
 
     @classmethod
     def fit(cls, u: ArrayLike) -> Self:
@@ -320,7 +326,7 @@ class StudentTCopula(_Elliptical):
 
     def sample(self, n: int, rng: np.random.Generator) -> Floats:
         """Draw (n, d) dependent uniforms."""
-        normals = rng.standard_normal((_count(n), self.dimension)) @ self._root.T
+        normals = _generator(rng).standard_normal((_count(n), self.dimension)) @ self._root.T
         mixing = np.sqrt(self.dof / rng.chisquare(self.dof, (n, 1)))
         return np.asarray(np.clip(stdtr(self.dof, normals * mixing), _LEAST, _MOST))
 
@@ -362,7 +368,8 @@ class _Archimedean(ABC):
     _independent: ClassVar[float]  # theta of independence: the least for more than two factors
 
     def __post_init__(self) -> None:
-        theta = float(finite("theta", self.theta))
+        theta = one_number("theta", self.theta, -np.inf)
+        object.__setattr__(self, "theta", theta)
         d = self.dimension
         require(d == int(d) and d >= 2, "dimension", d, "whole numbers of at least 2")
         low, high = self._range
@@ -389,6 +396,7 @@ class _Archimedean(ABC):
 
     def sample(self, n: int, rng: np.random.Generator) -> Floats:
         """Draw (n, d) dependent uniforms."""
+        _generator(rng)
         if self.theta == self._independent:
             return np.clip(rng.random((_count(n), self.dimension)), _LEAST, _MOST)
         return np.clip(self._sample(_count(n), rng), _LEAST, _MOST)
@@ -462,8 +470,12 @@ class ClaytonCopula(_Archimedean):
         powers = -self.theta * np.log(u)
         top = powers.max(axis=1)
         rest = np.exp(powers - top[:, None]).sum(axis=1) - (self.dimension - 1) * np.exp(-top)
+        # Powers near 1 cancel against d - 1.
+        near = np.abs(powers).max(axis=1) < 0.5
+        excess = np.maximum(np.expm1(np.where(near[:, None], powers, 0.0)).sum(axis=1), -1.0)
         with np.errstate(divide="ignore"):
-            return np.asarray(top + np.log(np.maximum(rest, 0.0)))
+            large = top + np.log(np.maximum(rest, 0.0))
+            return np.where(near, np.log1p(excess), large)
 
     def _cdf(self, u: Floats) -> Floats:
         return np.asarray(np.exp(-self._log_sum(u) / self.theta))

@@ -86,7 +86,7 @@ def covariance_matrix(name: str, value: ArrayLike) -> Floats:
     if smallest < LEAST_EIGENVALUE * float(diagonal.max()):
         raise InputError(
             f"{name}: smallest eigenvalue {smallest:.3g}; allowed are positive semidefinite "
-            "matrices (repair it with spectral_repair or nearest_correlation)"
+            "matrices (a correlation matrix: see repair_correlation)"
         )
     return matrix
 

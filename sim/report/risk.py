@@ -144,6 +144,9 @@ def _show_concentration(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def _show_hedge(console: Console, hedge: Mapping[str, Any]) -> None:
+    if "skipped" in hedge:
+        console.print(f"Hedge of the whole book: {hedge['skipped']}")
+        return
     held = "inside the limits" if hedge["within_limits"] else "as close to the limits as possible"
     trades = [
         (

@@ -101,6 +101,9 @@ class Run:
 
     folder: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))
+
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """Open a run folder, by its path or by its name in `runs/`.

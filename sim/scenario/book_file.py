@@ -56,6 +56,7 @@ from sim.reference.covariance import least_eigenvalue
 from sim.units import Money, Ratio, Time, parse_duration, parse_time
 
 KINDS = {"perp": PERP, "call": CALL, "put": PUT}
+VOL_MAX = 20.0  # 2,000 %: what is written above was meant in percent
 COLUMNS = ("account", "kind", "asset", "expiry", "strike", "size", "vol")
 
 
@@ -90,7 +91,7 @@ class PositionEntry(Model):
     expiry: When = None
     """Of an option: a UTC time, or a duration from the time of the market."""
     strike: float | None = Field(default=None, gt=0)
-    vol: Ratio | None = Field(default=None, ge=0)
+    vol: Ratio | None = Field(default=None, ge=0, le=VOL_MAX)
     """Implied vol of the series, in place of the market's."""
 
     @model_validator(mode="after")
@@ -136,7 +137,7 @@ class ExpiryEntry(Model):
     """Market of one expiry; what is not given comes from its underlying."""
 
     forward: float | None = Field(default=None, gt=0)
-    vol: Ratio | None = Field(default=None, ge=0)
+    vol: Ratio | None = Field(default=None, ge=0, le=VOL_MAX)
     svi: SviEntry | None = None
     rate: Ratio | None = None
     confidence: Ratio = Field(default=1.0, ge=0, le=1)
@@ -148,9 +149,9 @@ class UnderlyingEntry(Model):
     spot: float = Field(gt=0)
     mark: float | None = Field(default=None, gt=0)
     """Of the perp; the spot unless given."""
-    vol: Ratio | None = Field(default=None, ge=0)
+    vol: Ratio | None = Field(default=None, ge=0, le=VOL_MAX)
     """Implied vol of expiries that have none of their own."""
-    realised_vol: Ratio | None = Field(default=None, gt=0)
+    realised_vol: Ratio | None = Field(default=None, gt=0, le=VOL_MAX)
     """For VaR; `vol` unless given."""
     rate: Ratio = 0.0
     confidence: Ratio = Field(default=1.0, ge=0, le=1)
@@ -340,9 +341,8 @@ class BookFile:
             for j, position in enumerate(account.positions):
                 where: Path_ = ("accounts", i, "positions", j)
                 if position.underlying not in names:
-                    name_key = "underlying"
                     error = unknown("underlying", position.underlying, names)
-                    raise self.error((*where, name_key), error)
+                    raise self.error((*where, "underlying"), error)
                 if position.expiry is None:
                     continue
                 time = position.expiry.at(market.time)
@@ -448,9 +448,11 @@ def _csv(path: Path) -> Document:
     lines = text.splitlines()
     header = [cell.strip() for cell in next(csv.reader(lines[:1]), [])]
     for i, name in enumerate(header):
-        if name not in COLUMNS or name in header[:i]:
-            mark = Mark(source, 1, _columns(lines[0])[i])
+        mark = Mark(source, 1, _columns(lines[0])[i])
+        if name not in COLUMNS:
             raise InputError(f"{mark}: {unknown('column', name, COLUMNS)}")
+        if name in header[:i]:
+            raise InputError(f"{mark}: column {name!r} appears twice")
     missing = [name for name in ("account", "kind", "size") if name not in header]
     if missing:
         raise InputError(f"{source}:1:1: column {missing[0]!r} is missing")
@@ -512,7 +514,8 @@ def _row(
             document.marks[*path, name] = marks["asset" if name == "underlying" else name]
         account["positions"].append(fields)
         return
-    extra = [name for name in ("expiry", "strike", "vol") if name in row]
+    absent = ("expiry", "strike", "vol", *(("asset",) if kind == "cash" else ()))
+    extra = [name for name in absent if name in row]
     if extra:
         raise InputError(f"{marks[extra[0]]}: {kind} has no {extra[0]}")
     if kind == "cash":

@@ -13,6 +13,7 @@ from sim.errors import InputError, unknown
 from sim.marked import Document, Mark, Path_, format_path, parse, parse_path, read, shown
 from sim.model import SettingError
 from sim.scenario.model import Scenario
+from sim.units import QUOTE
 
 SUFFIXES = (".yaml", ".yml")
 EXTENDS_MAX = 16
@@ -115,7 +116,9 @@ def validate(document: Document, folder: Path) -> Scenario:
     InputError
         One line for each thing that is wrong, with file, line and column.
     """
-    scenario = document.build(Scenario, context={"folder": folder})
+    protocol = document.data.get("protocol") if isinstance(document.data, dict) else None
+    quote = protocol.get("quote", QUOTE) if isinstance(protocol, dict) else QUOTE
+    scenario = document.build(Scenario, context={"folder": folder, "quote": quote})
     for i, group in enumerate(scenario.agents):
         # Of what was drawn, only the distribution stands in the file.
         where: Path_ = ("agents", i, "params")

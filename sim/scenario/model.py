@@ -28,7 +28,7 @@ from sim.protocol.settings import ENGINES, RULES, ProtocolSettings, source_of
 from sim.reference.book import CALL, PUT
 from sim.scenario import book_file
 from sim.streams import SEED_MAX, Streams
-from sim.units import Money, from_wad, to_quanta
+from sim.units import Money, from_wad, quote_of, to_quanta
 
 GAS_MIN = 10_000_000
 """A block that holds the largest transaction, after the oracle's."""
@@ -77,9 +77,11 @@ class AgentGroup(Model):
     params: dict[str, Setting] = Field(default={})
     """Settings of its `Params`; each may be a number or `{dist: …}`, drawn for every agent."""
     _class: type[Agent[Params]] = PrivateAttr()
+    _quote: str = PrivateAttr()
 
     @model_validator(mode="after")
     def _found(self, info: ValidationInfo) -> AgentGroup:
+        self._quote = quote_of(info)
         try:
             self._class = find(self.use, (info.context or {}).get("folder"))
         except InputError as error:
@@ -100,7 +102,8 @@ class AgentGroup(Model):
         """Yield the name and settings of each agent; raises pydantic's ValidationError."""
         for i in range(self.count):
             name = f"{self.label}#{i}"
-            yield name, self._class.Params.model_validate(drawn(self.params, name, streams))
+            settings = {"collateral": self._quote, **drawn(self.params, name, streams)}
+            yield name, self._class.Params.model_validate(settings, context={"quote": self._quote})
 
 
 class Bound(Model):

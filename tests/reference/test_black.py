@@ -337,3 +337,9 @@ def test_implied_vol_at_least_as_close_as_lets_be_rational():
         ours.append(abs(implied_vol(price, 100.0, strike, years, True) / vol - 1))
         theirs.append(abs(lbr.implied_volatility(price, 100.0, strike, 0.0, years, "c") / vol - 1))
     assert max(ours) <= max(*theirs, 5e-15)
+
+
+def test_numbers_give_numbers():
+    greeks = black76(100, 100, 1.0, 0.2, True)
+    assert all(isinstance(figure, np.float64) for figure in greeks)
+    assert isinstance(implied_vol(greeks.price, 100, 100, 1.0, True), np.float64)

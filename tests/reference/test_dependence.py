@@ -311,3 +311,20 @@ def test_vine_recovers_pairs_of_different_families() -> None:
 def test_bad_input_is_named(call, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("theta", [1e-12, 1e-8, 1e-4, -1e-8])
+def test_clayton_is_exact_next_to_independence(theta):
+    u, v = 0.9, 0.95
+    with mpmath.workdps(40):
+        exact = (mpmath.mpf(u) ** -theta + mpmath.mpf(v) ** -theta - 1) ** (-1 / mpmath.mpf(theta))
+    assert ClaytonCopula(theta).cdf([[u, v]])[0] == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_parameters_are_numbers_and_draws_come_from_a_generator():
+    assert ClaytonCopula("2").theta == 2.0
+    with pytest.raises(InputError, match="expected one number"):
+        ClaytonCopula([2.0])
+    for copula in (GaussianCopula(0.5), StudentTCopula(0.5, 4), ClaytonCopula(2)):
+        with pytest.raises(InputError, match="rng = 7"):
+            copula.sample(2, 7)

@@ -2,6 +2,7 @@
 
 import json
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -205,13 +206,35 @@ def test_history(book):
     ("arguments", "message"),
     [
         (("--history", "2022-11-ftx", "--horizon", "5m"), "at least the interval"),
-        (("--level", "1%"), "--level: must be from 50%"),
+        (("--level", "1%"), "must be from 50%"),
+        (("--horizon", "0s"), "must be at least 1s"),
         (("--plot", "x.foo"), "must end in .png"),
         (("--delta-limit", "-1"), "--delta-limit: must be a number of at least 0"),
         (("--rulebook", "hous"), "did you mean 'house'"),
     ],
 )
 def test_bad_options(book, arguments, message):
-    done = risk(book, *arguments)
-    assert isinstance(done.exception, InputError)
+    done = CliRunner().invoke(command, [str(book), *arguments], standalone_mode=False)
+    assert isinstance(done.exception, (InputError, click.BadParameter))
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("1,cash,EUR,,,7,", ":2:8: cash has no asset"),
+        ("1,call,ETH,30d,3500,-1,80", "at most 20, got 80"),
+    ],
+)
+def test_rows_that_would_be_misread(tmp_path, row, message):
+    path = tmp_path / "book.csv"
+    path.write_text(f"account,kind,asset,expiry,strike,size,vol\n{row}\n")
+    with pytest.raises(InputError, match=message):
+        load(path)
+
+
+def test_a_column_cannot_appear_twice(tmp_path):
+    path = tmp_path / "book.csv"
+    path.write_text("account,kind,size,account\n")
+    with pytest.raises(InputError, match="column 'account' appears twice"):
+        load(path)

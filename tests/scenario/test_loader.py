@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,36 @@ def test_every_shipped_scenario_says_what_it_is_and_loads(name):
 
 def test_the_library_is_large_enough():
     assert len(shipped()) >= 20
+
+
+_BOMB = "".join(
+    f"{key}: &{key} [{', '.join(['*' + below] * 10) if below else 1}]\n"
+    for below, key in pairwise(["", *"abcdefgh"])
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &x [*x]", "f:1:4: an alias stands inside"),
+        (_BOMB, "more than 1,000,000 values"),
+        ("a: " + "[" * 5_000, "nested too deeply"),
+        ("seed: " + "9" * 5_000, "f:1:7: 9+… is too large"),
+    ],
+)
+def test_a_file_cannot_grow_beyond_what_it_says(text, message):
+    with pytest.raises(InputError, match=message):
+        parse(text, "f")
+
+
+def test_amounts_are_in_the_quote_currency_of_the_scenario(write):
+    with pytest.raises(
+        InputError, match=r"mine.yaml:11:.*'250k ETH' is in ETH; amounts are in USDC"
+    ):
+        load(write(BASE + "protocol: {backstop: {fund: 250k ETH}}\n"))
+    own = "protocol: {quote: DAI, backstop: {fund: 250k DAI}}\nexpect: {bad_debt: {max: 5 DAI}}\n"
+    scenario = load(write(BASE.replace("leverage: 2", "capital: 9k DAI") + own))
+    assert scenario.protocol.backstop.fund == 250_000
+    assert [agent.params.capital for agent in scenario.cast()[:2]] == [9_000, 9_000]
+    with pytest.raises(InputError, match="amounts are in DAI"):
+        load(write(BASE + own.replace("5 DAI", "5 USDC")))

@@ -83,3 +83,40 @@ def test_tokens_are_rounded_toward_zero():
 )
 def test_money_for_people(value, text):
     assert units.money(value) == text
+
+
+@pytest.mark.parametrize("text", ["5 EUR", "500k ETH", "1m WBTC"])
+def test_amounts_are_in_the_quote_currency(text):
+    with pytest.raises(ValueError, match="amounts are in USDC"):
+        units.parse_money(text)
+    assert units.parse_money("5 EUR", "EUR") == 5
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (units.parse_money, "1e400 USDC"),
+        (units.parse_ratio, "1e400%"),
+        (units.parse_rate, "1e400/y"),
+        (units.parse_duration, "1e99999999s"),
+    ],
+)
+def test_numbers_beyond_floats_are_refused(parse, text):
+    with pytest.raises(ValueError, match=r"too large|not a duration"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (999_999, "1m"),
+        (99_950, "100k"),
+        (1e15, "1,000,000bn"),
+        (-54_321, "-54.3k"),
+        (-0.0, "0"),
+        (-0.001, "0"),
+        (9_999.5, "9,999.50"),
+    ],
+)
+def test_amounts_are_scaled_after_rounding(value, text):
+    assert units.money(value) == text
