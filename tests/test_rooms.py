@@ -17,6 +17,7 @@ ROOMS = (
     "marked",
     "streams",
     "cache",
+    "dotted",
     "reference",
     "rulebooks",
     "market",
