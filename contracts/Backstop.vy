@@ -76,13 +76,12 @@ def take_over(account: uint256, equity: int256):
     kept: uint256 = convert(max(equity, 0), uint256)
     loss: uint256 = convert(max(-equity, 0), uint256)
     covered: uint256 = loss
-    if account == FUND:
-        # Its own cash would bear a share of a loss that it has not booked.
-        extcall house.settle(FUND)
-    else:
+    # Interest that the account owes is the fund's, and is part of the loss already.
+    extcall house.settle(account)
+    if account != FUND:
         fees: uint256 = 0
         fund: uint256 = 0
-        fees, fund = staticcall house.capacity()
+        fees, fund = self._capacity()
         # What the fund's cash bears needs no payment: it takes the account over as it is.
         covered = min(loss, fees) + (loss - min(loss, fees + fund))
         book: IRiskEngine.Book = staticcall house.book(account)
@@ -146,23 +145,33 @@ def locked() -> bool:
     total: uint256 = 0
     since: uint256 = 0
     total, since = staticcall self._liquidator().insolvency()
-    if total == 0 or block.timestamp >= since + self._parameters.lock_length:
+    # An excess that nobody has recorded yet (`refresh`) locks; its length counts from the record.
+    if total == 0 or (
+        since != 0 and block.timestamp >= since + self._parameters.lock_length
+    ):
         return False
-    fees: uint256 = 0
-    fund: uint256 = 0
-    fees, fund = staticcall self._house().capacity()
-    return total > fees + fund + self._parameters.lock_dust
+    return total > self._lock_threshold()
+
+
+@external
+@view
+def lock_threshold() -> uint256:
+    """
+    @notice Sum of shortfalls above which withdrawals are locked.
+    """
+    return self._lock_threshold()
 
 
 @external
 @view
 def capacity() -> uint256:
     """
-    @notice Fees and cash of the fund: what can be paid before anyone else bears a loss.
+    @notice Fees, and what the fund has above its own obligations: what can be paid before anyone else
+            bears a loss.
     """
     fees: uint256 = 0
     fund: uint256 = 0
-    fees, fund = staticcall self._house().capacity()
+    fees, fund = self._capacity()
     return fees + fund
 
 
@@ -178,7 +187,7 @@ def can_take_over(account: uint256, equity: int256) -> bool:
         return True
     fees: uint256 = 0
     fund: uint256 = 0
-    fees, fund = staticcall self._house().capacity()
+    fees, fund = self._capacity()
     if -equity <= convert(fees + fund, int256):
         return True
     course: ILiquidator.Liquidation = staticcall self._liquidator().liquidation(account)
@@ -294,6 +303,38 @@ def _hand_over(
     """
     word: uint256 = item.instrument | convert(convert(size << 160, bytes32), uint256)
     extcall house.move(account, item.account, [word], [], -cash)
+
+
+@internal
+@view
+def _lock_threshold() -> uint256:
+    fees: uint256 = 0
+    fund: uint256 = 0
+    fees, fund = self._capacity()
+    return fees + fund + self._parameters.lock_dust
+
+
+@internal
+@view
+def _capacity() -> (uint256, uint256):
+    """
+    @notice Cash against what the fund has taken over is not there for others: as much as it owes less
+            than it owns counts, and nothing if that cannot be told.
+    @return Fees, and what the fund can pay.
+    """
+    fees: uint256 = 0
+    fund: uint256 = 0
+    fees, fund = staticcall self._house().capacity()
+    if fund > 0:
+        equity: int256 = 0
+        initial: uint256 = 0
+        maintenance: uint256 = 0
+        usable: IOracle.Purpose = empty(IOracle.Purpose)
+        equity, initial, maintenance, usable = staticcall IGate(
+            staticcall _REGISTRY.gate()
+        ).margins(FUND)
+        fund = min(fund, convert(max(equity, 0), uint256))
+    return fees, fund
 
 
 @internal

@@ -288,6 +288,7 @@ def cover(target: uint256, amount: uint256, mutualise: bool):
 
 @external
 @view
+@reentrant
 def book(account: uint256) -> IRiskEngine.Book:
     """
     @notice The account's book as its risk engine reads it.
@@ -297,6 +298,7 @@ def book(account: uint256) -> IRiskEngine.Book:
 
 @external
 @view
+@reentrant
 def scheme_id(account: uint256) -> uint256:
     """
     @notice The scheme that the account has chosen.

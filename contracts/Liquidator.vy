@@ -62,7 +62,7 @@ _moneys: HashMap[uint256, uint256]
 # Fraction sold (low 64 bits), shortfall (above).
 _progress: HashMap[uint256, uint256]
 
-# Sum of shortfalls (low 128 bits), unix seconds since it is above 0 (above).
+# Sum of shortfalls (low 128 bits), unix seconds since it is more than the backstop bears (above).
 _insolvency: uint256
 
 
@@ -259,7 +259,8 @@ def resolve(account: uint256):
 @external
 def refresh(account: uint256):
     """
-    @notice Record anew by how much an insolvent account's equity falls short.
+    @notice Record anew by how much an insolvent account's equity falls short, and whether all of them
+            together exceed what the backstop bears.
     """
     assert self._phase(account) == INSOLVENT, "liquidator: not insolvent"
     self._set_shortfall(account, INSOLVENT, self._fresh(account).equity)
@@ -358,7 +359,8 @@ def state(account: uint256) -> uint256:
 @reentrant
 def insolvency() -> (uint256, uint256):
     """
-    @return Sum of shortfalls of all insolvent phases, and since when it is above 0 (0: it is not).
+    @return Sum of shortfalls of all insolvent phases, and since when it exceeds what locks withdrawals,
+            as of the last change or `refresh` (0: it did not).
     """
     return self._insolvency & (2**128 - 1), self._insolvency >> 128
 
@@ -836,23 +838,25 @@ def _end(account: uint256):
 @internal
 def _set_shortfall(account: uint256, phase: uint256, equity: int256):
     """
-    @notice Keep the sum of shortfalls, and since when there is any.
+    @notice Keep the sum of shortfalls, and since when it exceeds what locks withdrawals: one that came
+            and fell below again, or never rose so far, does not use up the lock of a later one.
     """
     shortfall: uint256 = 0
     if phase == INSOLVENT:
         shortfall = convert(max(-equity, 0), uint256)
     before: uint256 = self._progress[account] >> 64
-    if shortfall == before:
+    if shortfall == before and phase != INSOLVENT:
         return
     total: uint256 = (self._insolvency & (2**128 - 1)) + shortfall - before
     since: uint256 = self._insolvency >> 128
-    if total == 0:
+    if total <= staticcall self._backstop().lock_threshold():
         since = 0
     elif since == 0:
         since = block.timestamp
     self._insolvency = total | since << 128
-    self._progress[account] = self._progress[account] & (2**64 - 1) | shortfall << 64
-    log ILiquidator.ShortfallSet(account=account, shortfall=shortfall, total=total)
+    if shortfall != before:
+        self._progress[account] = self._progress[account] & (2**64 - 1) | shortfall << 64
+        log ILiquidator.ShortfallSet(account=account, shortfall=shortfall, total=total)
 
 
 @internal

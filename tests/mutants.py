@@ -833,9 +833,38 @@ MUTANTS = (
     Mutant(
         "Backstop.vy",
         "withdrawals stay locked for ever",
-        "if total == 0 or block.timestamp >= since + self._parameters.lock_length:",
-        "if total == 0:",
+        "        since != 0 and block.timestamp >= since + self._parameters.lock_length\n",
+        "        False\n",
         BACKSTOP,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "dust uses up the lock of withdrawals",
+        "    if total <= staticcall self._backstop().lock_threshold():",
+        "    if total == 0:",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "the fund pays with cash that it owes",
+        "        fund = min(fund, convert(max(equity, 0), uint256))\n",
+        "",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "interest due is mutualised",
+        "    extcall house.settle(account)\n    if account != FUND:",
+        "    if account != FUND:",
+        BACKSTOP,
+    ),
+    Mutant(
+        "modules/cash_ledger.vy",
+        "the fund bears a share of what others pay it",
+        "        self._change(FUND, -kept)\n        mutualised = self._mutualise(loss)\n"
+        "        self._change(FUND, kept)\n",
+        "        mutualised = self._mutualise(loss)\n",
+        CASH,
     ),
     Mutant(
         "Backstop.vy",

@@ -180,7 +180,7 @@ def _settle_option(amount: int256):
 @internal
 def _cover(target: uint256, amount: uint256, mutualise: bool):
     """
-    @notice Pay an account out of fees, then the fund, then everyone's positive cash.
+    @notice Pay an account out of fees, then the fund, then the positive cash of everyone else.
     """
     taken: int256 = self._add(FUND, 0)
     takings: uint256 = self._takings
@@ -196,7 +196,11 @@ def _cover(target: uint256, amount: uint256, mutualise: bool):
         self._add(FUND, -convert(fund, int256))
     mutualised: uint256 = 0
     if loss > 0:
+        # What the fund has left it owes to who is opposite to what it took over: it bears nothing.
+        kept: int256 = max(self._stored(FUND), 0)
+        self._change(FUND, -kept)
         mutualised = self._mutualise(loss)
+        self._change(FUND, kept)
     self._add(target, convert(amount, int256))
     log IClearingHouse.Covered(
         target=target,

@@ -10,6 +10,8 @@ from tests.evm import Reverted
 
 FUND = 0
 MUTUALISE, DELEVERAGE = 1, 2
+# What an engine's value of such a book may be off by (PROTOCOL 11).
+BUDGET = 10**14
 
 
 def break_down(harbour: Harbour, spot: int = 2200) -> tuple[int, int, int]:
@@ -71,6 +73,40 @@ def test_the_part_above_the_fund_is_mutualised(harbour: Harbour) -> None:
         harbour.house.settle(holder)
     harbour.check_conservation()
     assert harbour.house.ledger().positive < positive
+
+
+def test_the_fund_bears_no_share_of_what_is_mutualised_for_it(harbour: Harbour) -> None:
+    """It is full of the writer's cash by then, which is owed to the writer's counterparties."""
+    writer, buyer = harbour.open("writer", 7000), harbour.open("buyer", 10_000)
+    harbour.trade(buyer, writer, harbour.call(3000), 5 * WAD, 100 * WAD)
+    harbour.deposit(FUND, 100 * USD)
+    harbour.wait(60, 6000)
+    harbour.flag(writer)
+    harbour.wait(HOUR, 6000)
+    loss = -harbour.equity(writer)
+    harbour.liquidator.close(writer)
+    assert harbour.logged("Covered")[0]["mutualised"] == loss - 100 * WAD
+    assert harbour.house.cash(FUND) > 0
+    assert abs(harbour.equity(FUND)) < BUDGET
+    harbour.check_conservation()
+
+
+def test_interest_due_pays_for_the_loss_that_it_is_part_of(harbour: Harbour) -> None:
+    harbour.open("saver", 10_000)
+    borrower = harbour.open("borrower", weth=3)
+    owner = harbour.owner(borrower)
+    harbour.house.withdraw(borrower, 0, 6000 * USD, owner, sender=owner)
+    harbour.wait(180 * DAY, 1950)
+    interest = -harbour.house.book(borrower).cash - 6000 * WAD
+    assert harbour.equity(borrower) < 0
+    harbour.flag(borrower)
+    harbour.wait(HOUR, 1950)
+    loss = -harbour.equity(borrower)
+    assert loss > interest > 100 * WAD
+    harbour.liquidator.close(borrower)
+    assert harbour.logged("Covered")[0]["mutualised"] <= loss - interest
+    assert abs(harbour.equity(FUND)) < BUDGET
+    harbour.check_conservation()
 
 
 def test_positive_equity_stays_the_owners(harbour: Harbour) -> None:
@@ -455,6 +491,65 @@ def test_the_lock_leaves_dust_and_ends(harbour: Harbour) -> None:
     harbour.push(2200)
     harbour.liquidator.close(account)
     assert harbour.liquidator.insolvency() == (0, 0)
+
+
+def test_an_insolvency_of_dust_does_not_use_up_the_lock(harbour: Harbour) -> None:
+    """One that stayed below the threshold for longer than the lock lasts, then a large one."""
+    harbour.backstop.set_parameters({**BACKSTOP, "lock_dust": 100 * WAD})
+    dust, other = harbour.open("dust", dollars=1), harbour.open("other", dollars=1000)
+    harbour.trade(other, dust, harbour.perp, WAD // 2000, 3000 * WAD)
+    harbour.wait(60, 5100)
+    harbour.flag(dust)
+    total, since = harbour.liquidator.insolvency()
+    assert 0 < total < 100 * WAD
+    assert since == 0
+    harbour.wait(25 * HOUR, 3000)
+    break_down(harbour)
+    assert harbour.liquidator.insolvency()[1] == harbour.evm.time - HOUR
+    assert harbour.backstop.locked()
+
+
+def test_an_excess_that_nobody_recorded_locks_from_its_record_on(harbour: Harbour) -> None:
+    """The threshold falls below a sum of shortfalls that stays what it is."""
+    harbour.backstop.set_parameters({**BACKSTOP, "lock_dust": 10_000 * WAD})
+    account, *_ = break_down(harbour)
+    assert harbour.liquidator.insolvency()[1] == 0
+    harbour.wait(3 * DAY, 2200)
+    harbour.backstop.set_parameters(BACKSTOP)
+    assert harbour.backstop.locked()
+    harbour.liquidator.refresh(account)
+    assert harbour.liquidator.insolvency()[1] == harbour.evm.time
+    harbour.evm.time += BACKSTOP["lock_length"] - 1
+    assert harbour.backstop.locked()
+    harbour.evm.time += 1
+    assert not harbour.backstop.locked()
+
+
+def test_cash_against_what_the_fund_owes_does_not_count(harbour: Harbour) -> None:
+    """The cash of a fund short of calls is the calls' holders'."""
+    writer, buyer = harbour.open("writer", dollars=7000), harbour.open("buyer", dollars=10_000)
+    harbour.trade(buyer, writer, harbour.call(3000), 5 * WAD, 100 * WAD)
+    harbour.deposit(FUND, 100 * USD)
+    assert harbour.backstop.capacity() == 100 * WAD
+    harbour.wait(60, 4450)
+    harbour.flag(writer)
+    harbour.wait(7200, 4450)
+    if harbour.liquidator.phase(writer) == 1:
+        harbour.liquidator.turn_insolvent(writer)
+    harbour.wait(HOUR, 4450)
+    harbour.liquidator.close(writer)
+    assert harbour.house.cash(FUND) > 7000 * WAD
+    assert harbour.backstop.capacity() == max(harbour.equity(FUND), 0) < 1000 * WAD
+    short, long = harbour.open("short", 2500), harbour.open("long", 50_000)
+    harbour.trade(long, short, harbour.perp, 2 * WAD, 4450 * WAD)
+    harbour.wait(60, 6500)
+    assert harbour.equity(FUND) < 0
+    assert harbour.backstop.capacity() == 0
+    harbour.flag(short)
+    assert harbour.liquidator.insolvency()[0] > 0
+    owner = harbour.owner(long)
+    with pytest.raises(Reverted, match="registry: withdrawals are locked"):
+        harbour.house.withdraw(long, 0, USD, owner, sender=owner)
 
 
 # Parameters

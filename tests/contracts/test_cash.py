@@ -238,9 +238,21 @@ def test_covering_the_fund_itself_skips_its_own_cash(cash: Cash) -> None:
     assert (covered["fund"], covered["mutualised"]) == (0, 10 * WAD)
     cash.book.add(1, 0)
     cash.check()
-    # 100 positive in all, the fund's own 20 included: everyone bears a tenth.
-    assert cash.book.current(1) == 72 * WAD
-    assert cash.book.current(FUND) == 28 * WAD
+    # 100 positive in all, of which the fund's own 20 bear nothing.
+    assert cash.book.current(1) == 70 * WAD
+    assert cash.book.current(FUND) == 30 * WAD
+
+
+def test_a_loss_above_everyone_elses_cash_leaves_the_funds(cash: Cash) -> None:
+    cash.fund(FUND, 20 * WAD)
+    cash.fund(1, 80 * WAD)
+    cash.book.cover(FUND, 90 * WAD, True)
+    (covered,) = cash.events("Covered")
+    assert (covered["mutualised"], covered["deficit"]) == (80 * WAD, 10 * WAD)
+    cash.book.add(1, 0)
+    cash.check()
+    assert cash.book.current(1) == 0
+    assert cash.book.current(FUND) == 110 * WAD
 
 
 def test_a_loss_above_all_cash_is_a_deficit_that_later_fees_repay(cash: Cash) -> None:

@@ -381,8 +381,12 @@ class Protocol(RuleBasedStateMachine):
     def _advance(self, account: int, step: str) -> bool:
         quote = self.liquidator.quote(account)
         function = "turn_insolvent" if step == "turn" else step
+        fund = self.see(FUND)[0]
         done = self.attempt(lambda: getattr(self.liquidator, function)(account), step)
         assert done == getattr(quote, f"can_{step}")
+        if done and step == "close":
+            # What it takes over costs the fund what it had, and no more.
+            assert self.see(FUND)[0] >= min(fund, 0) - BUDGET
         return done
 
     def deleverage(self, who: int, against: int) -> None:
@@ -524,7 +528,12 @@ class Protocol(RuleBasedStateMachine):
             assert risk.phase == self.liquidator.phase(risk.account)
         self.harbour.lens.market()
         shortfalls = [self.liquidator.liquidation(each).shortfall for each in self.everyone]
-        assert self.liquidator.insolvency()[0] == sum(shortfalls)
+        total, since = self.liquidator.insolvency()
+        assert total == sum(shortfalls)
+        backstop, fund = self.harbour.backstop, self.see(FUND)[0]
+        assert backstop.capacity() <= self.house.ledger().fees + max(fund, 0)
+        if total > backstop.lock_threshold() and self.evm.time < since + DAY:
+            assert backstop.locked()
 
     def _in_liquidation(self, who: int) -> int:
         """One of the accounts in liquidation, or any if there are none."""
