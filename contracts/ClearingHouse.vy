@@ -79,12 +79,13 @@ def open_account(scheme: uint256) -> uint256:
 def deposit(account: uint256, asset: uint256, amount: uint256):
     """
     @notice Bring tokens (in token units) in. For the owner and operators; into the fund quote for anyone.
+            Quote can always come in, collateral only while it has a fresh price.
     """
     if account == FUND:
         assert asset == QUOTE, "clearing: the fund takes quote"
     else:
         assert accounts._is_operator(account, msg.sender), "clearing: not an operator"
-    terms: IRegistry.Asset = staticcall cash_ledger.REGISTRY.asset(asset)
+    terms: IRegistry.Asset = staticcall cash_ledger.REGISTRY.incoming(asset)
     value: uint256 = amount * terms.unit
     booked: uint256 = 0
     if asset == QUOTE:
@@ -147,7 +148,7 @@ def transfer(source: uint256, target: uint256, asset: uint256, amount: uint256):
         cash_ledger._add(source, -convert(amount, int256))
         cash_ledger._add(target, convert(amount, int256))
     else:
-        assert amount % (staticcall cash_ledger.REGISTRY.asset(asset)).unit == 0, (
+        assert amount % (staticcall cash_ledger.REGISTRY.incoming(asset)).unit == 0, (
             "clearing: not in token units"
         )
         portfolio._remove_asset(source, asset, amount)

@@ -485,7 +485,8 @@ def observation(feed: uint256, source: address) -> (int256, uint256, uint256):
 @view
 def window(underlying: uint256, expiry: uint256) -> (uint256, uint256):
     """
-    @notice Accrued part of the settlement mean (F_fixed) and the number of samples in it.
+    @notice Accrued part of the settlement mean, which is F_fixed as soon as the samples suffice, and
+            the number of samples in it.
     """
     series: uint256 = underlying << 32 | expiry
     until: uint256 = min(block.timestamp, expiry)
@@ -605,9 +606,10 @@ def _report(
 @view
 def _median(feed: uint256, rules: uint256) -> (int256, uint256, uint256, uint256):
     """
-    @dev Over the reports that opening would accept: the median in units, its confidence, the
-         latest time at which a quorum had reported a value near it, and how many are near it.
-         Of an even number the median is the mean of the middle two, rounded down.
+    @dev Over the reports that opening would accept: the median in units; of those near it the median
+         confidence, which no source alone can set, the latest time at which a quorum had reported
+         one, and how many they are. Of an even number the median is the mean of the middle two,
+         rounded down, of confidences the lower.
     """
     group: uint256 = feed >> 32
     kind: uint256 = group >> 32
@@ -617,26 +619,23 @@ def _median(feed: uint256, rules: uint256) -> (int256, uint256, uint256, uint256
         word: uint256 = self._observations[feed][source]
         if (word & MASK_32) + oldest < block.timestamp:
             continue
-        sorted.append(word)
-        for i: uint256 in range(8):
-            place: uint256 = len(sorted) - 1 - i
-            if place == 0 or sorted[place - 1] <= word:
-                break
-            sorted[place] = sorted[place - 1]
-            sorted[place - 1] = word
+        sorted = self._insert(sorted, word)
     if len(sorted) == 0:
         return 0, 0, 0, 0
 
     lower: uint256 = sorted[(len(sorted) - 1) // 2]
     upper: uint256 = sorted[len(sorted) // 2]
     median: int256 = convert((lower >> 46) + (upper >> 46) >> 1, int256) - BIAS
-    level: uint256 = min(lower >> 32 & 2**14 - 1, upper >> 32 & 2**14 - 1)
 
     agreeing: DynArray[uint256, 8] = []
+    levels: DynArray[uint256, 8] = []
     for word: uint256 in sorted:
         value: int256 = convert(word >> 46, int256) - BIAS
         if self._distance(kind, value, median) <= rules >> 16 & MASK_32:
             agreeing.append(word & MASK_32)
+            levels = self._insert(levels, word >> 32 & 2**14 - 1)
+    if len(agreeing) == 0:
+        return median, 0, 0, 0
     agreed_time: uint256 = 0
     for time: uint256 in agreeing:
         as_late: uint256 = 0
@@ -645,7 +644,24 @@ def _median(feed: uint256, rules: uint256) -> (int256, uint256, uint256, uint256
                 as_late += 1
         if as_late >= rules & 255:
             agreed_time = max(agreed_time, time)
-    return median, level, agreed_time, len(agreeing)
+    return median, levels[(len(levels) - 1) // 2], agreed_time, len(agreeing)
+
+
+@internal
+@pure
+def _insert(sorted: DynArray[uint256, 8], word: uint256) -> DynArray[uint256, 8]:
+    """
+    @dev The ascending list with one word more.
+    """
+    longer: DynArray[uint256, 8] = sorted
+    longer.append(word)
+    for i: uint256 in range(8):
+        place: uint256 = len(sorted) - i
+        if place == 0 or longer[place - 1] <= word:
+            break
+        longer[place] = longer[place - 1]
+        longer[place - 1] = word
+    return longer
 
 
 @internal
@@ -883,8 +899,11 @@ def _published(series: uint256, terms: uint256) -> uint256:
     expiry: uint256 = series & MASK_32
     forward: uint256 = terms & MASK_72
     fixed: uint256 = 0
+    word: uint256 = 0
     if block.timestamp + WINDOW > expiry and block.timestamp < expiry:
-        word: uint256 = self._windows[series]
+        word = self._windows[series]
+    # Until the samples suffice, the last forward would settle, and nothing of it is fixed.
+    if self._samples(word) >= MIN_SAMPLES:
         fixed = self._accrued_forward(word, forward, expiry, block.timestamp) // WINDOW
         forward = forward * (expiry - block.timestamp) // WINDOW
     level: uint256 = min(terms >> 72 & 2**14 - 1, terms >> 158 & 2**14 - 1)

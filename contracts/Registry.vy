@@ -13,6 +13,7 @@
 """
 from ethereum.ercs import IERC20Detailed
 from interfaces import IBackstop
+from interfaces import IOracle
 from interfaces import IRegistry
 from interfaces import IVenue
 from modules import ownable
@@ -375,6 +376,9 @@ def clearance(
     for i: uint256 in range(len(legs), bound=16):
         leg: IVenue.Leg = legs[i]
         assert leg.size != 0 and leg.size % SIZE_UNIT == 0, "registry: size is no multiple of 1e-9"
+        assert (
+            abs(leg.size) < convert(position.MAX_SIZE, int256) * SIZE_UNIT
+        ), "registry: size too large"
         assert self._is_canonical(leg.instrument), "registry: not an instrument"
         money += leg.cash
         net: int256 = leg.size
@@ -389,6 +393,20 @@ def clearance(
             opening = self._is_listed(leg.instrument)
     assert money == 0, "registry: cash does not sum to 0"
     return opening, self._unpack_fees()
+
+
+@external
+@view
+def incoming(asset: uint256) -> IRegistry.Asset:
+    """
+    @notice Terms of an asset that an account is to receive. Collateral is refused unless its price is
+            fresh enough for opening: nobody could liquidate an account that holds what nobody can value.
+    """
+    assert asset < len(self._assets), "registry: no such asset"
+    if asset > 0:
+        found: IOracle.Market = staticcall IOracle(self.oracle).market([], [asset])
+        assert IOracle.Purpose.OPENING in found.usable, "registry: asset has no fresh price"
+    return self._assets[asset]
 
 
 @external

@@ -26,11 +26,12 @@ def __init__():
 def grant(account: uint256, operator: address, roles: IClearingHouse.Role):
     """
     @notice Give an operator exactly these roles; for the owner, and for operators with SETTINGS, who
-            cannot give or take SETTINGS.
+            give nothing that they do not hold and cannot give or take SETTINGS.
     """
     if msg.sender != self.owner_of[account]:
         settings: IClearingHouse.Role = IClearingHouse.Role.SETTINGS
-        assert settings in self.roles[account][msg.sender], "accounts: not allowed"
+        held: IClearingHouse.Role = self.roles[account][msg.sender]
+        assert settings in held and roles & held == roles, "accounts: not allowed"
         assert settings not in roles and settings not in self.roles[account][operator], (
             "accounts: only the owner grants settings"
         )

@@ -71,15 +71,7 @@ class Harbour:
         self.engine: Contract = evm.deploy(
             "engines/ScenarioEngine.vy", OWNER, kernel.address, rules.address
         )
-        self.registry.set_contracts(
-            (
-                self.house.address,
-                self.gate.address,
-                self.oracle.address,
-                self.liquidator.address,
-                self.backstop.address,
-            )
-        )
+        self.use_oracle(self.oracle)
         self.engine.publish(1, _house_rules(), evm.time, 0)
         self.registry.set_scheme(SCHEME, self.engine.address, 1)
         for venue in (self.direct, self.orders):
@@ -129,6 +121,18 @@ class Harbour:
             self.desk.push(FORWARD, price, ETH, self.expiry)
             self.desk.push(RATE, 0, ETH, self.expiry)
             self.desk.shape(ETH, self.expiry)
+
+    def use_oracle(self, oracle: Contract) -> None:
+        """Name the contracts that take part, with this oracle."""
+        parts = (self.house, self.gate, oracle, self.liquidator, self.backstop)
+        self.registry.set_contracts(tuple(part.address for part in parts))
+
+    def accept(self, token: Contract) -> int:
+        """Take a token as collateral, priced at a dollar until its feed ages."""
+        asset: int = self.registry.add_asset(token.address, 10**6 * WAD)
+        self.desk.configure(ASSET, asset)
+        self.desk.push(ASSET, WAD, asset)
+        return asset
 
     def wait(self, seconds: int, spot: int | None = None) -> None:
         """Let time pass, and report everything anew."""

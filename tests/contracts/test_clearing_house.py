@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.feeds import DAY, ETH, HOUR, STABLE, WAD
+from tests.contracts.feeds import DAY, ETH, HOUR, STABLE, WAD, Desk
 from tests.contracts.harbour import (
     SCHEME,
     SETTINGS,
@@ -17,7 +17,7 @@ from tests.contracts.harbour import (
     WITHDRAW,
     Harbour,
 )
-from tests.evm import Contract, Reverted
+from tests.evm import Reverted
 
 ALL = TRADE | WITHDRAW | TRANSFER | SETTINGS
 OPENING_PAUSED, WITHDRAWAL_PAUSED = 1, 2
@@ -62,15 +62,17 @@ def test_roles_are_granted_exactly(harbour: Harbour) -> None:
     assert not harbour.house.may(account, bob, TRADE)
 
 
-def test_settings_grants_everything_but_itself(harbour: Harbour) -> None:
+def test_settings_grants_what_it_holds_but_itself(harbour: Harbour) -> None:
     account = harbour.open("alice")
     owner = harbour.owner(account)
     bob, carol = harbour.evm.address("bob"), harbour.evm.address("carol")
     with pytest.raises(Reverted, match="accounts: not allowed"):
         harbour.house.grant(account, bob, TRADE, sender=bob)
-    harbour.house.grant(account, bob, SETTINGS, sender=owner)
+    harbour.house.grant(account, bob, SETTINGS | TRADE, sender=owner)
     harbour.house.grant(account, carol, TRADE, sender=bob)
     assert harbour.house.may(account, carol, TRADE)
+    with pytest.raises(Reverted, match="accounts: not allowed"):
+        harbour.house.grant(account, carol, TRADE | WITHDRAW, sender=bob)
     with pytest.raises(Reverted, match="accounts: only the owner grants settings"):
         harbour.house.grant(account, carol, SETTINGS, sender=bob)
     harbour.house.grant(account, carol, SETTINGS, sender=owner)
@@ -99,7 +101,7 @@ def test_a_deposit_is_cash_in_wad(harbour: Harbour) -> None:
 @pytest.mark.parametrize("decimals", [6, 8, 18])
 def test_collateral_of_any_decimals(harbour: Harbour, decimals: int) -> None:
     token = harbour.evm.deploy("testing/MockToken.vy", "T", decimals)
-    asset = harbour.registry.add_asset(token.address, 10**6 * WAD)
+    asset = harbour.accept(token)
     account = harbour.open("alice")
     owner = harbour.owner(account)
     token.mint(owner, 5 * 10**decimals)
@@ -163,7 +165,7 @@ def test_a_token_that_answers_false_is_refused(harbour: Harbour) -> None:
 
 def test_a_token_that_answers_nothing_is_taken(harbour: Harbour) -> None:
     token = harbour.evm.deploy("testing/SilentToken.vy", 8)
-    asset = harbour.registry.add_asset(token.address, 10**6 * WAD)
+    asset = harbour.accept(token)
     account = harbour.open("alice")
     owner = harbour.owner(account)
     token.mint(owner, 100)
@@ -312,7 +314,7 @@ def test_transfers_that_are_refused(harbour: Harbour) -> None:
 
 def test_collateral_moves_in_token_units(harbour: Harbour) -> None:
     token = harbour.evm.deploy("testing/MockToken.vy", "WBTC", 8)
-    asset = harbour.registry.add_asset(token.address, 10**6 * WAD)
+    asset = harbour.accept(token)
     source, target = harbour.open("alice"), harbour.open("alice")
     with pytest.raises(Reverted, match="clearing: not in token units"):
         harbour.house.transfer(source, target, asset, 10**9, sender=harbour.owner(source))
@@ -495,13 +497,19 @@ def test_legs_must_match(harbour: Harbour, traders: tuple[int, int]) -> None:
 
 
 def test_a_position_has_a_largest_size(harbour: Harbour, traders: tuple[int, int]) -> None:
+    """Nothing is cut off to fit a word."""
     a, b = traders
-    size = 2**80 * 10**9
+    for size in (2**80 * 10**9, 2**96 * 10**9, (2**96 + 1) * 10**9):
+        for buyer, seller in ((a, b), (b, a)):
+            with pytest.raises(Reverted, match="registry: size too large"):
+                harbour.trade(buyer, seller, harbour.call(4000), size, 0)
+    engine = harbour.evm.deploy("testing/MockEngine.vy")
+    harbour.registry.set_scheme(7, engine.address, 1)
+    for account in traders:
+        harbour.house.switch_scheme(account, 7, sender=harbour.owner(account))
+    harbour.trade(a, b, harbour.call(4000), (2**80 - 1) * 10**9, 0)
     with pytest.raises(Reverted, match="portfolio: position too large"):
-        harbour.direct.trade(
-            [(a, harbour.call(4000), size, 0), (b, harbour.call(4000), -size, 0)],
-            sender=harbour.matcher,
-        )
+        harbour.trade(a, b, harbour.call(4000), 10**9, 0)
 
 
 def test_a_trade_below_initial_margin_is_refused(
@@ -719,14 +727,6 @@ def test_expired_options_are_worth_their_payoff(
         harbour.trade(buyer, seller, harbour.call(3000), WAD, 100 * WAD)
 
 
-def replace_oracle(harbour: Harbour) -> None:
-    """Put an oracle in place that knows nothing."""
-    replacement: Contract = harbour.evm.deploy("Oracle.vy", harbour.registry.owner(), 3)
-    names = ("clearing_house", "gate", "oracle", "liquidator", "backstop")
-    contracts = {name: getattr(harbour.registry, name)() for name in names}
-    harbour.registry.set_contracts({**contracts, "oracle": replacement.address})
-
-
 def test_a_series_settles_once_whatever_the_oracle_says_later(
     harbour: Harbour, traders: tuple[int, int]
 ) -> None:
@@ -736,7 +736,7 @@ def test_a_series_settles_once_whatever_the_oracle_says_later(
     harbour.push(3400)
     harbour.evm.time = harbour.expiry
     harbour.house.settle(buyer)
-    replace_oracle(harbour)
+    harbour.use_oracle(Desk(harbour.evm).oracle)
     harbour.house.settle(seller)
     assert harbour.house.ledger().option_settlement == 0
 
@@ -745,7 +745,7 @@ def test_a_series_without_a_price_waits(harbour: Harbour, traders: tuple[int, in
     buyer, seller = traders
     harbour.trade(buyer, seller, harbour.put(3000), WAD, 0)
     harbour.evm.time = harbour.expiry
-    replace_oracle(harbour)
+    harbour.use_oracle(Desk(harbour.evm).oracle)
     with pytest.raises(Reverted, match="portfolio: no settlement price"):
         harbour.house.settle(buyer)
 
@@ -754,7 +754,7 @@ def test_without_a_mark_nothing_accrues(harbour: Harbour, traders: tuple[int, in
     """A replaced oracle that knows nothing yet must not settle perpetuals at 0."""
     buyer, seller = traders
     harbour.trade(buyer, seller, harbour.perp, WAD, 3000 * WAD)
-    replace_oracle(harbour)
+    harbour.use_oracle(Desk(harbour.evm).oracle)
     harbour.house.settle(buyer)
     assert harbour.house.cash(buyer) == 100_000 * WAD
     with pytest.raises(Reverted, match="portfolio: perpetual has no mark"):
@@ -787,13 +787,9 @@ def test_sizes_fit_the_limit(harbour: Harbour) -> None:
 
 
 def test_a_missing_price_refuses_everything_that_needs_it(harbour: Harbour) -> None:
-    token = harbour.evm.deploy("testing/MockToken.vy", "NEW", 18)
-    asset = harbour.registry.add_asset(token.address, 10**6 * WAD)
-    account = harbour.open("alice", dollars=1000)
+    account = harbour.open("alice", dollars=1000, weth=1)
     owner = harbour.owner(account)
-    token.mint(owner, WAD)
-    token.approve(harbour.house.address, WAD, sender=owner)
-    harbour.house.deposit(account, asset, WAD, sender=owner)
+    harbour.use_oracle(Desk(harbour.evm).oracle)
     assert harbour.gate.margins(account) == (0, 0, 0, 0)
     with pytest.raises(Reverted, match="gate: market is stale"):
         harbour.house.withdraw(account, 0, USD, owner, sender=owner)

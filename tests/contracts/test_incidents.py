@@ -20,6 +20,7 @@ from tests.contracts.feeds import (
     FORWARD,
     HOUR,
     LIQUIDATION,
+    MARK,
     SPOT,
     STABLE,
     WAD,
@@ -410,6 +411,26 @@ def test_derive_one_stale_feed_does_not_block_liquidation(harbour: Harbour) -> N
     assert is_at_buffer(harbour, short)
 
 
+def test_a_feed_that_an_account_brings_in_by_itself(harbour: Harbour) -> None:
+    """A wei of what has no fresh price would make the account one that nobody may liquidate."""
+    short, _ = short_squeeze(harbour, 3000)
+    owner, helper = harbour.owner(short), harbour.open("short", weth=1)
+    unpriced = harbour.evm.deploy("testing/MockToken.vy", "NEW", 18)
+    harbour.registry.add_asset(unpriced.address, 10**6 * WAD)
+    with pytest.raises(Reverted, match="registry: asset has no fresh price"):
+        harbour.house.deposit(short, 2, 1, sender=owner)
+    harbour.evm.time += 7 * HOUR
+    harbour.desk.push(STABLE, WAD)
+    harbour.desk.push(SPOT, 5000 * WAD)
+    harbour.desk.push(MARK, 5000 * WAD)
+    with pytest.raises(Reverted, match="registry: asset has no fresh price"):
+        harbour.deposit(short, 1, WETH)
+    with pytest.raises(Reverted, match="registry: asset has no fresh price"):
+        harbour.house.transfer(helper, short, WETH, WAD, sender=owner)
+    harbour.deposit(short, USD)
+    harbour.flag(short)
+
+
 # The world at large
 
 
@@ -599,10 +620,7 @@ def test_tokens_that_keep_a_fee(harbour: Harbour) -> None:
 
 def test_tokens_that_return_nothing(harbour: Harbour) -> None:
     token = harbour.evm.deploy("testing/SilentToken.vy", 8)
-    asset = 2
-    harbour.registry.add_asset(token.address, 10**6 * WAD)
-    harbour.desk.configure(ASSET, asset)
-    harbour.desk.push(ASSET, WAD, asset)
+    asset = harbour.accept(token)
     account = harbour.open("account")
     owner = harbour.owner(account)
     token.mint(owner, 10**8)

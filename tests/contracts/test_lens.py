@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contracts.feeds import CLOSING, DAY, ETH, HOUR, LIQUIDATION, OPENING, WAD, read_terms
+from tests.contracts.feeds import (
+    CLOSING,
+    DAY,
+    ETH,
+    HOUR,
+    LIQUIDATION,
+    OPENING,
+    WAD,
+    Desk,
+    read_terms,
+)
 from tests.contracts.harbour import WETH, Harbour
 from tests.evm import Reverted
 
@@ -76,17 +86,12 @@ def test_risks_say_what_the_data_is_fresh_enough_for(
 
 
 def test_risks_of_an_account_without_a_price(harbour: Harbour) -> None:
-    """An asset that was never priced empties the status, and nothing else."""
-    harbour.registry.add_asset(harbour.evm.deploy("testing/SilentToken.vy", 18).address, WAD)
-    token = harbour.evm.at("testing/SilentToken.vy", harbour.registry.asset(2).token)
-    holder, other = harbour.open("holder", 10), harbour.open("other", 20)
-    owner = harbour.owner(holder)
-    token.mint(owner, WAD)
-    token.approve(harbour.house.address, WAD, sender=owner)
-    harbour.house.deposit(holder, 2, WAD, sender=owner)
+    """An asset without a price empties the status, and nothing else."""
+    holder, other = harbour.open("holder", 10, weth=1), harbour.open("other", 20)
+    harbour.use_oracle(Desk(harbour.evm).oracle)
     unpriced, priced = harbour.lens.risks([holder, other])
     assert (unpriced.usable, unpriced.equity) == (NOTHING, 0)
-    assert unpriced.book.holdings[0] == (2, WAD)
+    assert unpriced.book.holdings[0] == (WETH, WAD)
     assert (priced.usable, priced.equity) == (ALL, 20 * WAD)
     with pytest.raises(Reverted, match="lens: price missing"):
         harbour.lens.assess(holder)

@@ -30,6 +30,7 @@ from tests.contracts.feeds import (
     Perpetual,
     Policy,
     Slice,
+    Terms,
     feed,
     option,
     perpetual,
@@ -312,10 +313,18 @@ def test_the_time_agreed_is_when_a_quorum_had_spoken(desk: Desk, trio: list[str]
     assert desk.oracle.report(feed(SPOT))[2] == start + 60
 
 
-def test_confidence_is_that_of_the_middle(desk: Desk, trio: list[str]) -> None:
-    for source, price, confidence in zip(trio, (2999, 3000, 3001), (10, 70, 90), strict=True):
-        desk.push(SPOT, price * WAD, confidence=confidence * WAD // 100, sender=source)
-    assert desk.oracle.report(feed(SPOT))[1] == 70 * WAD // 100
+def test_confidence_is_the_median_of_those_that_agree(desk: Desk, trio: list[str]) -> None:
+    """No source of three sets it alone, wherever its price lies; of two it is the lower."""
+
+    def agreed(*reports: tuple[int, int]) -> int:
+        for source, (price, confidence) in zip(trio, reports, strict=True):
+            desk.push(SPOT, price * WAD, confidence=confidence * WAD // 100, sender=source)
+        level: int = desk.oracle.report(feed(SPOT))[1]
+        return level * 100 // WAD
+
+    assert agreed((2999, 70), (3000, 10), (3001, 90)) == 70
+    assert agreed((2999, 70), (3000, 100), (3001, 90)) == 90
+    assert agreed((2999, 70), (3000, 60), (4000, 0)) == 60
 
 
 def test_each_source_keeps_its_own_order(desk: Desk, trio: list[str]) -> None:
@@ -772,19 +781,23 @@ def walk(desk: Desk, expiry: int, *steps: tuple[int, int]) -> None:
 
 
 def test_the_forward_is_fixed_bit_by_bit(desk: Desk, expiry: int) -> None:
-    """F(x) = F_fixed + x·F_variable over the last half hour."""
+    """F(x) = F_fixed + x·F_variable over the last half hour, once there is a mean to settle at."""
+
+    def seen() -> Terms:
+        return read_terms(desk.oracle.market([option(ETH, expiry)], []).expiries[0].terms)
+
     desk.evm.time = expiry - WINDOW
-    terms = read_terms(desk.oracle.market([option(ETH, expiry)], []).expiries[0].terms)
-    assert (terms.variable, terms.fixed) == (3010 * WAD, 0)
+    assert (seen().variable, seen().fixed) == (3010 * WAD, 0)
+    walk(desk, expiry, (1600, 3010), (1500, 3010), (1400, 3010), (1300, 3010))
+    assert (seen().variable, seen().fixed) == (3010 * WAD, 0)
 
     walk(desk, expiry, (1200, 2400))
-    terms = read_terms(desk.oracle.market([option(ETH, expiry)], []).expiries[0].terms)
-    assert (terms.variable, terms.fixed) == (1600 * WAD, 3010 * WAD // 3 // 10**9 * 10**9)
+    assert (seen().variable, seen().fixed) == (1600 * WAD, 3010 * WAD // 3 // 10**9 * 10**9)
 
     desk.evm.time = expiry - 600
-    terms = read_terms(desk.oracle.market([option(ETH, expiry)], []).expiries[0].terms)
+    terms = seen()
     assert terms.variable == 800 * WAD
-    assert desk.oracle.window(ETH, expiry) == (terms.fixed, 1)
+    assert desk.oracle.window(ETH, expiry) == (terms.fixed, 5)
     assert terms.fixed == (3010 * 600 + 2400 * 600) * WAD // 1800 // 10**9 * 10**9
 
 
