@@ -16,13 +16,13 @@ from sim.units import parse_money, parse_ratio, quote_of
 Scalar = bool | int | float | str
 
 
-def _quantity(value: Any, info: ValidationInfo) -> Any:
+def quantity(value: Any, info: ValidationInfo) -> Any:
     """Read `5%`, `30bp`, `500k USDC` and numbers; anything else is an error."""
     text = str(value).strip()
     return parse_ratio(value) if text.endswith(("%", "bp")) else parse_money(value, quote_of(info))
 
 
-Quantity = Annotated[float, BeforeValidator(_quantity)]
+Quantity = Annotated[float, BeforeValidator(quantity)]
 
 
 class _Continuous(Model):

@@ -33,7 +33,7 @@ def command(
       plimsoll validate --schema > scenario.schema.json
     """
     from sim import rulebooks
-    from sim.results.expectations import check_names
+    from sim.results.expectations import check
     from sim.scenario.loader import load
     from sim.scenario.schema import json_schema
 
@@ -45,7 +45,7 @@ def command(
     found = []
     for name in scenarios:
         scenario = load(name, sets)
-        check_names(scenario.expect)
+        check(scenario)
         rulebooks.load(scenario.setup.rulebook)
         paths = scenario.paths()
         if canonical:

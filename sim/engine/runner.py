@@ -23,7 +23,7 @@ from sim.engine.journal import Journal
 from sim.engine.loop import SET_UP_GAS, Loop, Progress
 from sim.engine.recorder import Recorder
 from sim.engine.world import World, address_of, source_name
-from sim.errors import InputError
+from sim.errors import EnvironmentFault, InputError, PlimsollError
 from sim.market.paths import Paths
 from sim.oracle.feeds import Oracle
 from sim.protocol import deploy, feeds
@@ -31,7 +31,7 @@ from sim.protocol.artifacts import artifact, artifacts
 from sim.protocol.settings import ENGINES
 from sim.reference.book import NO_UNDERLYING
 from sim.reference.rulebook import Rulebook
-from sim.results.expectations import check_names, judge
+from sim.results.expectations import check, judge
 from sim.results.folder import JOURNAL, REPORT, SCHEMA_VERSION, Run, RunWriter
 from sim.results.summary import summarise, verdict
 from sim.scenario.loader import load
@@ -83,7 +83,7 @@ def run(
     tell = progress or _silent
     tell("reading", 0, None, "")
     chosen = load(str(scenario), overrides, seed)
-    check_names(chosen.expect)
+    check(chosen)
     tell("compiling", 0, None, "")
     plan = prepare(chosen)
     versions = tool_versions(backend)
@@ -105,7 +105,10 @@ def run(
             journal = Journal(partial / JOURNAL, done)
             return _write(writer, journal, plan, backend, versions, tell)
         except BaseException as error:
-            error.add_note(f"{partial} is kept; to finish it: {start.command}")
+            # What the scenario itself brings about would only happen again.
+            again = isinstance(error, PlimsollError) and not isinstance(error, EnvironmentFault)
+            advice = "" if again else f"; to finish it: {start.command}"
+            error.add_note(f"{partial} is kept{advice}")
             raise
 
 

@@ -14,7 +14,7 @@ from sim.market.dependence import Dependence, innovations
 from sim.market.exact import Array, exp, log
 from sim.market.history import HOUR
 from sim.market.impact import Impact
-from sim.market.paths import Horizon, Paths
+from sim.market.paths import TIME_MAX, Horizon, Paths
 from sim.market.processes import Factor, FromFile, Track
 from sim.market.shocks import (
     CorrelationShock,
@@ -29,7 +29,7 @@ from sim.market.shocks import (
 from sim.model import Model, SettingError
 from sim.reference.book import NO_UNDERLYING
 from sim.streams import Streams
-from sim.units import YEAR, Duration, Ratio
+from sim.units import YEAR, Duration, Ratio, utc
 
 FACTORS_MAX = 8
 ASSETS_MAX = 8
@@ -186,6 +186,8 @@ class MarketModel(Model):
     def _expiries(self, horizon: Horizon, also: Iterable[int]) -> npt.NDArray[np.int64]:
         hours = {-(-(horizon.start + expiry) // HOUR) * HOUR for expiry in self.expiries}
         times = sorted(hours | set(also))
+        if times and times[-1] >= TIME_MAX:
+            raise InputError(f"an expiry would be after {utc(TIME_MAX - 1)}: times have 32 bits")
         series = len(times) * sum(factor.options for factor in self.factors.values())
         if series > SURFACES_MAX:
             raise InputError(

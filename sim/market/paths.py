@@ -8,16 +8,18 @@ from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.market.exact import Array, exp
 from sim.market.impact import Impact
 from sim.market.surface import Implied
-from sim.model import Model
+from sim.model import Model, SettingError
 from sim.reference.book import NO_UNDERLYING, Assets, Expiries, Market, Underlyings
-from sim.units import YEAR, Duration, Time
+from sim.units import YEAR, Duration, Time, utc
 
 STEPS_MAX = 1_000_000
+TIME_MAX = 2**32
+"""Unix seconds from which on times do not fit the 32 bits that the chain has for them."""
 
 
 class Horizon(Model):
@@ -27,8 +29,21 @@ class Horizon(Model):
     """Number of blocks."""
     step: Duration = Field(gt=0)
     """Time between blocks."""
-    start: Time = Field(gt=0, lt=2**32)
+    start: Time = Field(gt=0, lt=TIME_MAX)
     """Time of the first block."""
+
+    @model_validator(mode="after")
+    def _in_time(self) -> Horizon:
+        if self.start + self.length >= TIME_MAX:
+            raise SettingError(
+                ("steps",), f"the last block would be after {utc(TIME_MAX - 1)}: times have 32 bits"
+            )
+        return self
+
+    @property
+    def length(self) -> int:
+        """Seconds from the first block to the last."""
+        return self.step * (self.steps - 1)
 
     @property
     def times(self) -> npt.NDArray[np.int64]:

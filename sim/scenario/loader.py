@@ -118,7 +118,8 @@ def validate(document: Document, folder: Path) -> Scenario:
     """
     protocol = document.data.get("protocol") if isinstance(document.data, dict) else None
     quote = protocol.get("quote", QUOTE) if isinstance(protocol, dict) else QUOTE
-    scenario = document.build(Scenario, context={"folder": folder, "quote": quote})
+    context = {"folder": folder, "document": document, "quote": quote}
+    scenario = document.build(Scenario, context=context)
     for i, group in enumerate(scenario.agents):
         # Of what was drawn, only the distribution stands in the file.
         where: Path_ = ("agents", i, "params")
@@ -128,8 +129,7 @@ def validate(document: Document, folder: Path) -> Scenario:
         except ValidationError as failure:
             raise document.explained(failure, group.agent.Params, where) from None
         except SettingError as error:
-            path = (*where, *error.path)
-            raise document.error(path, f"{format_path(path)}: {error}") from None
+            raise scenario.error((*where, *error.path), error) from None
     return scenario
 
 

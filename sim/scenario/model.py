@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
 from inspect import getfile
@@ -14,12 +15,13 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_
 
 from sim.agents.base import Agent, Params
 from sim.agents.book_owner import BookOwner, Target
-from sim.agents.draws import Quantity, Setting, drawn, is_drawn
+from sim.agents.draws import Quantity, Setting, drawn, is_drawn, quantity
 from sim.agents.intents import Instrument
 from sim.agents.ordering import Policy
 from sim.agents.registry import find
 from sim.dotted import imported
 from sim.errors import InputError, unknown
+from sim.marked import Document, Path_, format_path
 from sim.market.model import MarketModel
 from sim.market.paths import Horizon, Paths
 from sim.model import Model, SettingError
@@ -30,6 +32,8 @@ from sim.scenario import book_file
 from sim.streams import SEED_MAX, Streams
 from sim.units import Money, from_wad, quote_of, to_quanta
 
+SPOT_MIN = 1e-6
+"""Least spot and strike at the start, a thousand units of what the chain resolves."""
 GAS_MIN = 10_000_000
 """A block that holds the largest transaction, after the oracle's."""
 
@@ -106,12 +110,32 @@ class AgentGroup(Model):
             yield name, self._class.Params.model_validate(settings, context={"quote": self._quote})
 
 
+def _expected(value: Any, info: ValidationInfo) -> Any:
+    """Read a quantity where text is one."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return quantity(value, info)
+    return value
+
+
 class Bound(Model):
     """What a result must be: within `min` and `max`, or equal to `is`."""
 
     min: Quantity | None = None
     max: Quantity | None = None
-    equal: Quantity | bool | str | None = Field(default=None, alias="is")
+    equal: Annotated[float | bool | str | None, BeforeValidator(_expected)] = Field(
+        default=None, alias="is"
+    )
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Bound:
+        if self.min is self.max is self.equal is None:
+            raise ValueError("needs min, max or is")
+        if self.equal is not None and (self.min is not None or self.max is not None):
+            raise SettingError(("is",), "stands alone, without min and max")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise SettingError(("min",), f"{self.min:g} is above max, {self.max:g}")
+        return self
 
     def holds(self, value: Any) -> bool:
         """Whether a result meets the expectation."""
@@ -158,6 +182,7 @@ class Scenario(Model):
     expect: dict[str, Annotated[Bound, BeforeValidator(_bound)]] = Field(default={})
     """What must hold of the results, by name: a number, or `{min: …, max: …}`."""
     _folder: Path | None = PrivateAttr(default=None)
+    _document: Document | None = PrivateAttr(default=None)
     _targets: tuple[Target, ...] = PrivateAttr(default=())
     _sources: dict[str, Path] = PrivateAttr(default={})
     _reference: type | None = PrivateAttr(default=None)
@@ -165,6 +190,7 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Scenario:
         self._folder = (info.context or {}).get("folder")
+        self._document = (info.context or {}).get("document")
         if self.accounts is not None:
             try:
                 self._targets = self._read_book(self.accounts.book)
@@ -178,6 +204,13 @@ class Scenario(Model):
         if priced is not None and priced not in self.market.factors:
             where = ("blocks", "gas_price", "factor")
             raise SettingError(where, unknown("factor", priced, self.market.factors))
+        for name, factor in self.market.factors.items():
+            spot = getattr(factor, "spot", None)
+            if spot is not None:
+                try:
+                    self._strikes(name, spot)
+                except InputError as error:
+                    raise SettingError(("market", "factors", name, "spot"), error) from None
         self._find_sources()
         labels = [group.label for group in self.agents]
         for i, label in enumerate(labels):
@@ -209,6 +242,11 @@ class Scenario(Model):
             if not isinstance(reference, type):
                 raise SettingError(where, f"{self.protocol.reference!r} is no class")
             self._reference = reference
+
+    def error(self, path: Path_, message: object) -> InputError:
+        """Return an `InputError` that begins with the place in the file of what is at `path`."""
+        text = f"{format_path(path)}: {message}"
+        return InputError(text) if self._document is None else self._document.error(path, text)
 
     @property
     def setup(self) -> ProtocolSettings:
@@ -306,16 +344,27 @@ class Scenario(Model):
         """Return everything listed at the start: a perp of each factor, then options, ascending."""
         perps = [Instrument(u) for u in range(len(paths.factors))]
         options = {
-            Instrument(u, kind, int(expiry), rounded(float(paths.spot[0, u]) * strike, digits))
-            for u, factor in enumerate(self.market.factors.values())
+            Instrument(u, kind, int(expiry), strike)
+            for u, (name, factor) in enumerate(self.market.factors.items())
             if factor.options
+            for strike in self._strikes(name, float(paths.spot[0, u]))
             for expiry in paths.expiries
-            for strike in self.protocol.listing.strikes
-            for digits in (self.protocol.listing.digits,)
             for kind in (CALL, PUT)
         }
         options |= {i for target in self._targets for i in target.positions if i.is_option}
         return (*perps, *sorted(options))
+
+    def _strikes(self, factor: str, spot: float) -> list[float]:
+        """Return what is listed over the first spot of a factor; InputError if it is too small."""
+        listing = self.protocol.listing
+        strikes = [rounded(spot * strike, listing.digits) for strike in listing.strikes]
+        for price in (spot, *strikes):
+            if price < SPOT_MIN or (price != spot and not on_grid(price)):
+                raise InputError(
+                    f"a spot of {spot:g} is too small for {factor}: prices on chain are multiples "
+                    f"of 1e-9, and {price:g} does not fit"
+                )
+        return strikes
 
     @cached_property
     def canonical(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import sim
+from sim.engine.loop import SetUpFailed
 from sim.results import TABLES, Run
 from tests.e2e.runs import GOLDEN, SHORT, needs_anvil, plimsoll, repeated_keys, run_json
 
@@ -115,6 +116,25 @@ def test_a_broken_expectation_is_exit_status_1(tmp_path):
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("FAILED (steps.accounts.max: 12")
     assert (out / "report.html").is_file()
+
+
+def test_a_table_without_rows_breaks_an_expectation_and_has_a_sum_of_0(tmp_path):
+    out = tmp_path / "run"
+    done = plimsoll(
+        "run", SHORT, "--backend", "revm", "--out", out, "--set", "horizon.steps=2",
+        "--set", "expect={liquidations.account.sum: 0, liquidations.account.min: {max: 5}}",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("FAILED (liquidations.account.min: no rows in liquidations)")
+    assert not done.stderr
+    assert (out / "manifest.json").is_file()
+
+
+def test_what_would_only_happen_again_is_not_to_be_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr("sim.engine.loop.SET_UP_GAS", 20_000_000)  # too little to deploy with
+    with pytest.raises(SetUpFailed, match="deploy by deployer failed") as caught:
+        sim.run(SHORT, backend="revm", overrides=["horizon.steps=2"], out=tmp_path / "run")
+    assert caught.value.__notes__ == [f"{tmp_path / 'run'}.partial is kept"]
 
 
 def test_the_report_needs_no_network(on_revm):

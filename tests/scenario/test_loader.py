@@ -182,6 +182,14 @@ BAD = [
     ("extends: mine.yaml", r"extends itself: mine\.yaml → mine\.yaml"),
     ("name: Has Spaces", r"name: string should match pattern"),
     ("schema: 2", r"schema: "),
+    (
+        "market: {factors: {ETH: {spot: 1e-12}}}",
+        r":1:26: market\.factors\.ETH\.spot: a spot of 1e-12 is too small",
+    ),
+    ("horizon: {step: 10y}", r"base\.yaml:3:11: horizon\.steps: the last block would be after 2106"),
+    ("expect: {bad_debt: {min: 5, max: 1}}", r":1:21: expect\.bad_debt\.min: 5 is above max, 1"),
+    ("expect: {bad_debt: {}}", r"expect\.bad_debt: needs min, max or is"),
+    ("expect: {bad_debt: {is: 1, max: 2}}", r"expect\.bad_debt\.is: stands alone"),
 ]
 
 

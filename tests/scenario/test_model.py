@@ -80,10 +80,12 @@ def test_another_agent_in_a_group_moves_no_draw_of_the_others():
     [
         ({"max": "250k USDC"}, 250_000.0, True),
         ({"max": "250k USDC"}, 250_000.1, False),
-        ({"min": 1, "max": "5%"}, 0.5, False),
+        ({"min": 0, "max": "5%"}, 0.5, False),
         ({"is": 0}, 0, True),
         ({"is": 0}, 1, False),
         ({"is": True}, True, True),
+        ({"is": "5%"}, 0.05, True),
+        ({"is": "Closed"}, "Closed", True),
     ],
 )
 def test_bounds_hold_or_not(bound, value, held):
