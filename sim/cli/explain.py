@@ -56,8 +56,8 @@ def _show(e: Explanation, console: Console) -> None:
         f"{e.run}, step {e.step} ({utc(e.time)}), owner {e.agent}; rulebook: {escape(e.rulebook)}"
     )
     console.print(
-        f"cash {e.cash:,.6f} with interest, unsettled {e.unsettled:,.6f}; the quote currency is at "
-        f"{e.stable:g} USD"
+        f"cash {e.cash:z,.6f} with interest, unsettled {e.unsettled:z,.6f}; the quote currency is "
+        f"at {e.stable:g} USD"
     )
     console.print(f"error {e.error:.3g} of a budget of {e.budget:.3g}\n")
     if e.positions:
@@ -67,15 +67,15 @@ def _show(e: Explanation, console: Console) -> None:
             greeks = (p.gamma, p.vega, p.theta)
             table.add_row(
                 p.instrument,
-                *(f"{n:,.4f}" if n else "–" for n in numbers),
-                *(f"{n:,.4g}" if n else "–" for n in greeks),
+                *(f"{n:z,.4f}" if n else "–" for n in numbers),
+                *(f"{n:z,.4g}" if n else "–" for n in greeks),
             )
         console.print(table)
     if e.holdings:
         table = _table("collateral", _HOLDING)
         for h in e.holdings:
             numbers = (h.amount, h.price, h.value, *h.haircuts)
-            table.add_row(h.asset, *(f"{n:,.4f}" for n in numbers))
+            table.add_row(h.asset, *(f"{n:z,.4f}" for n in numbers))
         console.print(table)
     for title, figures in (
         ("margin", e.figures),
@@ -112,11 +112,11 @@ def _figures(title: str, figures: Sequence[Figure]) -> Table:
 def _row(figure: Figure) -> tuple[str, str, str, str]:
     return (
         str(figure.chain),
-        f"{from_wad(figure.chain):,.6f}",
+        f"{from_wad(figure.chain):z,.6f}",
         *(
             ("–", "–")
             if isnan(figure.reference)
-            else (f"{figure.reference:,.6f}", f"{figure.error:.1e}")
+            else (f"{figure.reference:z,.6f}", f"{figure.error:.1e}")
         ),
     )
 

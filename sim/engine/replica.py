@@ -27,6 +27,7 @@ from sim.engine.world import SET_UP
 from sim.errors import InputError
 from sim.protocol.client import Snapshot
 from sim.results import Run
+from sim.results.folder import readable
 
 EXACT = ("cash", "stored_cash", "equity", "initial", "maintenance")
 """Columns of the accounts table that end in `_wad`."""
@@ -354,9 +355,20 @@ class _Record:
 
 
 def accounts_by_step(run: Run, since: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield the accounts of each step: columns as arrays, exact ones as little-endian bytes."""
+    """Yield the accounts of each step: columns as arrays, exact ones as little-endian bytes.
+
+    Raises
+    ------
+    InputError
+        The table is missing or damaged.
+    """
+    path = run.folder / "accounts.parquet"
+    with readable(path):
+        yield from _accounts_of(pq.ParquetFile(path), since)
+
+
+def _accounts_of(file: pq.ParquetFile, since: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
     columns = ["step", "account", *_PLAIN, *(f"{name}_wad" for name in EXACT)]
-    file = pq.ParquetFile(run.folder / "accounts.parquet")
     waiting: list[tuple[int, dict[str, Any]]] = []
     for batch in file.iter_batches(columns=columns):
         numbers = batch["step"].to_numpy()

@@ -177,7 +177,7 @@ def _write(
         "paths": plan.paths.digest,
         "outcome": {
             "held": not failures,
-            "verdict": verdict(summary, failures),
+            "verdict": verdict(summary, failures, scenario.protocol.quote),
             "summary": summary.as_dict(),
             "expectations": rows,
         },

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from sim import units
 from sim.results import Run
+from sim.results.summary import counted, quote_of
 
 _ACTIONS_SHOWN = 8
 
@@ -17,13 +18,14 @@ def show(run: Run, console: Console) -> None:
     manifest = run.manifest
     outcome = manifest["outcome"]
     summary = outcome["summary"]
+    quote = quote_of(manifest)
     console.print(
         outcome["verdict"], style="bold green" if outcome["held"] else "bold red", highlight=False
     )
     console.print()
     rows = [
         *_market(summary),
-        *_losses(summary),
+        *_losses(summary, quote),
         *_verification(summary),
         *_chain(run, summary),
         *_expectations(outcome["expectations"]),
@@ -49,7 +51,7 @@ def _market(summary: dict[str, Any]) -> Iterator[Row]:
         )
 
 
-def _losses(summary: dict[str, Any]) -> Iterator[Row]:
+def _losses(summary: dict[str, Any], quote: str) -> Iterator[Row]:
     yield (
         "liquidations",
         f"{summary['liquidations']} of {summary['accounts']} accounts, {summary['bids']} bids, "
@@ -58,25 +60,32 @@ def _losses(summary: dict[str, Any]) -> Iterator[Row]:
     )
     yield (
         "bad debt",
-        f"{units.money(summary['bad_debt'], 'USDC')}: "
+        f"{units.money(summary['bad_debt'], quote)}: "
         f"fees {units.money(summary['fees_used'])}, "
         f"fund {units.money(summary['insurance_used'])}, "
         f"deleveraging {units.money(summary['deleveraged'])}, "
         f"mutualised {units.money(summary['mutualised'])}, "
         f"deficit {units.money(summary['deficit'])}",
     )
+    if summary["negative_accounts"]:
+        yield (
+            "deepest equity",
+            f"{units.money(-summary['negative_equity'], quote)} in "
+            f"{counted(summary['negative_accounts'], 'account')} at step "
+            f"{summary['negative_step']}",
+        )
     yield (
         "insurance fund",
-        f"{units.money(summary['fund_start'])} → {units.money(summary['fund_end'], 'USDC')}",
+        f"{units.money(summary['fund_start'])} → {units.money(summary['fund_end'], quote)}",
     )
     if summary["keepers"]:
         yield (
             "keepers",
-            f"{summary['keepers']}: profit {units.money(summary['keeper_profit'], 'USDC')}, "
+            f"{summary['keepers']}: profit {units.money(summary['keeper_profit'], quote)}, "
             f"gas {units.money(summary['keeper_gas_fees'])}, "
             f"after gas {units.money(summary['keeper_profit_after_gas'])}",
         )
-    yield "gas fees", f"{units.money(summary['gas_fees'], 'USDC')} of all agents"
+    yield "gas fees", f"{units.money(summary['gas_fees'], quote)} of all agents"
 
 
 def _verification(summary: dict[str, Any]) -> Iterator[Row]:

@@ -10,6 +10,7 @@ import pandas as pd
 from sim import units
 from sim.report import plots
 from sim.results import Run
+from sim.results.summary import counted, quote_of
 
 _CSS = """
 :root { --ink: #1f2933; --muted: #616e7c; --line: #e4e7eb; --held: #29875a; --failed: #c23030; }
@@ -64,7 +65,7 @@ def render(run: Run, manifest: dict[str, Any]) -> str:
         f'<div class="verdict {"" if outcome["held"] else "failed"}">'
         f"{escape(outcome['verdict'])}</div>",
         f'<p class="note" style="margin-top:14px">{escape(scenario.get("description", ""))}</p>',
-        _figures(summary),
+        _figures(summary, quote_of(manifest)),
         _section("Expectations and checks", "", _expectations(outcome["expectations"])),
         _section(
             "Prices and implied vols",
@@ -76,15 +77,23 @@ def render(run: Run, manifest: dict[str, Any]) -> str:
             "Red area: equity below maintenance margin. Orange band: liquidation under way.",
             plots.worst_accounts(run),
         ),
-        _section("Accounts liquidated", "", _liquidated(run)),
         _section(
-            "Waterfall of losses",
-            "What liquidated accounts lost, and who bore what their own equity could not.",
+            "Accounts liquidated",
+            "Before: after the last block in which the account was not yet flagged; prices move on "
+            "until it is. Insolvent: its liquidation came to the phase in which bidders are paid "
+            "to take over. An account whose equity was negative only between those is not.",
+            _liquidated(run),
+        ),
+        _section(
+            "What liquidations cost",
+            "Account: the discount that solvent accounts gave to bidders, who pay rewards and fees "
+            "out of it. Below: who bore what the equity of accounts could not.",
             plots.waterfall(run),
         ),
         _section(
             "Health of all accounts",
-            "Equity over maintenance margin; below 1 an account may be liquidated.",
+            "Equity over maintenance margin, from -1 to 20; below 1 an account may be liquidated. "
+            "The bands hold the middle 50 % and 80 % of the accounts that have positions.",
             plots.health(run),
         ),
         _section(
@@ -122,7 +131,7 @@ def _section(title: str, note: str, content: str | None) -> str:
     return f"<section><h2>{escape(title)}</h2>{notes}{content}</section>"
 
 
-def _figures(summary: dict[str, Any]) -> str:
+def _figures(summary: dict[str, Any], quote: str) -> str:
     moves = [
         (f"{units.percent(p['lowest'] / p['first'] - 1)}", f"{p['factor']}, start to low")
         for p in summary["prices"]
@@ -130,7 +139,8 @@ def _figures(summary: dict[str, Any]) -> str:
     cells = [
         *moves,
         (f"{summary['liquidations']} of {summary['accounts']}", "accounts liquidated"),
-        (units.money(summary["bad_debt"]), "bad debt, USDC"),
+        (units.money(summary["bad_debt"]), f"bad debt, {quote}"),
+        *_deepest(summary),
         (units.money(summary["insurance_used"]), "paid by the fund"),
         (units.money(summary["mutualised"]), "mutualised"),
         *_keepers(summary),
@@ -144,6 +154,14 @@ def _figures(summary: dict[str, Any]) -> str:
         for value, label in cells
     )
     return f'<div class="figures">{inner}</div>'
+
+
+def _deepest(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    if not summary["negative_accounts"]:
+        return []
+    of = counted(summary["negative_accounts"], "account")
+    note = f"deepest negative equity, {of} at step {summary['negative_step']}"
+    return [(units.money(-summary["negative_equity"]), note)]
 
 
 def _keepers(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -203,7 +203,7 @@ def waterfall(run: Run) -> Figure | None:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.xaxis.set_major_formatter(lambda value, _: units.money(value))
-    axes.set_xlabel("losses of liquidated accounts, quote currency")
+    axes.set_xlabel("cost of liquidations by who bore it, quote currency")
     return figure
 
 
@@ -217,13 +217,13 @@ def health(run: Run) -> Figure | None:
     by_step = ratio.groupby(table["step"])
     times = _step_times(run)
     figure, axes = plt.subplots(figsize=(9.6, 2.8))
-    levels = by_step.quantile(np.array([0.0, 0.1, 0.25, 0.5, 0.75])).unstack()
+    levels = by_step.quantile(np.array([0.0, 0.1, 0.25, 0.5, 0.75, 0.9])).unstack()
     clock = _clock(times.reindex(levels.index))
     axes.fill_between(
-        clock, levels[0.1], levels[0.75], color=BLUE, alpha=0.12, lw=0, label="10–75 %"
+        clock, levels[0.1], levels[0.9], color=BLUE, alpha=0.12, lw=0, label="middle 80 %"
     )
     axes.fill_between(
-        clock, levels[0.25], levels[0.75], color=BLUE, alpha=0.18, lw=0, label="25–75 %"
+        clock, levels[0.25], levels[0.75], color=BLUE, alpha=0.18, lw=0, label="middle 50 %"
     )
     axes.plot(clock, levels[0.5], color=BLUE, label="median")
     axes.plot(clock, levels[0.0], color=RED, lw=1.0, label="worst account")
@@ -231,7 +231,7 @@ def health(run: Run) -> Figure | None:
     axes.set_yscale("symlog", linthresh=2)
     axes.set_yticks([-1, 0, 1, 2, 5, 10, 20], ["≤ −1", "0", "1", "2", "5", "10", "≥ 20"])
     axes.set_ylabel("equity ÷ maintenance")
-    axes.legend(loc="upper right", ncols=4, fontsize=9)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, fontsize=9)
     _time_axis(axes)
     return figure
 

@@ -10,19 +10,32 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 import orjson
 import pandas as pd
+import pyarrow as pa
 
 from sim.errors import EnvironmentFault, InputError
 from sim.results.tables import TABLES, TableWriter
 
 SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "identity": (),
+    "fingerprint": (),
+    "scenario": ("name", "seed", "canonical"),
+    "backend": (),
+    "versions": (),
+    "paths": (),
+    "outcome": ("held", "verdict", "summary", "expectations"),
+    "timings": ("seconds",),
+}
+"""What every manifest has."""
 JOURNAL = "journal.jsonl"
 REPORT = "report.html"
 
@@ -90,6 +103,16 @@ class RunWriter:
         return Run(self.out)
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Refuse a table that is missing or damaged: `InputError` with its path."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path} is missing or damaged: {reason}") from error
+
+
 def cannot_write(path: Path, error: OSError) -> EnvironmentFault:
     """Return the fault for a path that cannot be written."""
     return EnvironmentFault(f"cannot write {path}: {error.strerror or error}")
@@ -132,11 +155,19 @@ class Run:
             content: dict[str, Any] = orjson.loads((self.folder / MANIFEST).read_bytes())
         except ValueError as error:
             raise InputError(f"{self.folder / MANIFEST}: {error}") from error
+        place = self.folder / MANIFEST
+        if not isinstance(content, dict):
+            raise InputError(f"{place}: not a manifest")
         if content.get("schema") != SCHEMA_VERSION:
             raise InputError(
-                f"{self.folder / MANIFEST}: schema {content.get('schema')}, this version reads "
-                f"{SCHEMA_VERSION}"
+                f"{place}: schema {content.get('schema')}, this version reads {SCHEMA_VERSION}"
             )
+        for key, parts in _PARTS.items():
+            if key not in content:
+                raise InputError(f"{place}: {key} is missing")
+            for part in parts:
+                if not isinstance(content[key], dict) or part not in content[key]:
+                    raise InputError(f"{place}: {key}.{part} is missing")
         return content
 
     @property
@@ -165,7 +196,9 @@ class Run:
         if name not in TABLES:
             raise AttributeError(f"a run has no table {name!r}; it has {', '.join(TABLES)}")
         columns = [c.name for c in TABLES[name].columns if not c.name.endswith("_wad")]
-        return pd.read_parquet(self.folder / f"{name}.parquet", columns=columns)
+        path = self.folder / f"{name}.parquet"
+        with readable(path):
+            return pd.read_parquet(path, columns=columns)
 
     def __getattr__(self, name: str) -> pd.DataFrame:
         if name.startswith("_"):

@@ -45,6 +45,10 @@ class Summary:
     bad_debt
         Losses beyond the accounts' own equity: borne by liquidation fees collected so far, fund,
         deleveraging, mutualisation, or left as a deficit.
+    negative_equity, negative_accounts, negative_step
+        Deepest sum of negative equities after any block, as a positive number; the accounts that it
+        is of, the fund left out; and the step. 0, 0 and -1 if there never was any. What prices or
+        bids bring back is no bad debt, but was a risk.
     verified
         Accounts and steps that were compared with the reference.
     decision_flips
@@ -89,6 +93,9 @@ class Summary:
     mutualised: float
     deficit: float
     worst_underwater: int
+    negative_equity: float
+    negative_accounts: int
+    negative_step: int
     decision_flips: int | None
     largest_error: float | None
     largest_greek_error: float | None
@@ -116,6 +123,7 @@ def summarise(run: Run) -> Summary:
     agents = run.table("agents")
     keepers = agents[agents["liquidating"] > 0]
     flagged = liquidations[liquidations["what"] == "flagged"]
+    depth, count, when = deepest(clients)
     return Summary(
         steps=int(steps["step"].max()),
         accounts=int(clients["account"].nunique()),
@@ -142,6 +150,9 @@ def summarise(run: Run) -> Summary:
         mutualised=layers["mutualisation"],
         deficit=layers["deficit"],
         worst_underwater=int(steps["underwater"].max()),
+        negative_equity=depth,
+        negative_accounts=count,
+        negative_step=when,
         decision_flips=int(accounts["flip"].sum()) if verified else None,
         largest_error=(0.0 if pd.isna(relative) else float(relative)) if verified else None,
         largest_greek_error=float(accounts["greek_error"].max()) if "greeks" in checks else None,
@@ -151,6 +162,16 @@ def summarise(run: Run) -> Summary:
         prices=tuple(_moves(run.table("prices"))),
         reverts=tuple(_reverts(run.table("transactions"))),
     )
+
+
+def deepest(accounts: pd.DataFrame) -> tuple[float, int, int]:
+    """Return the deepest sum of negative equities, of how many accounts, and the step."""
+    below = accounts[accounts["equity"] < 0.0]
+    if below.empty:
+        return 0.0, 0, -1
+    sums = below.groupby("step")["equity"].sum()
+    step = int(sums.index[int(sums.argmin())])
+    return -float(sums.min()), int((below["step"] == step).sum()), step
 
 
 def _reverts(transactions: pd.DataFrame) -> list[Revert]:
@@ -174,12 +195,17 @@ def _moves(prices: pd.DataFrame) -> list[PriceMove]:
     ]
 
 
-def verdict(summary: Summary, failures: list[str]) -> str:
-    """Return the verdict in one sentence."""
+def verdict(summary: Summary, failures: list[str], quote: str) -> str:
+    """Return the verdict in one sentence, money in the quote currency of that name."""
     liquidated = (
         f"{summary.liquidations} of {summary.accounts} accounts were liquidated, "
-        f"bad debt {units.money(summary.bad_debt, 'USDC')}"
+        f"bad debt {units.money(summary.bad_debt, quote)}"
     )
+    if summary.negative_accounts:
+        liquidated += (
+            f", equity at its deepest {units.money(summary.negative_equity, quote)} below zero "
+            f"({counted(summary.negative_accounts, 'account')} at step {summary.negative_step})"
+        )
     if summary.decision_flips is None:
         agreement = "the engine has no reference: no solvency decision was verified"
     elif summary.decision_flips:
@@ -197,3 +223,13 @@ def verdict(summary: Summary, failures: list[str]) -> str:
         return f"FAILED ({'; '.join(failures)}): {liquidated}; {agreement}."
     held = "HELD" if summary.decision_flips is not None else "HELD, BUT NOT VERIFIED"
     return f"{held}: {liquidated}; {agreement}."
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 account`, `2 accounts`."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def quote_of(manifest: dict[str, Any]) -> str:
+    """Return the name of a run's quote currency."""
+    return str(manifest["scenario"]["canonical"]["protocol"]["quote"])

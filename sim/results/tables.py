@@ -215,16 +215,23 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "waterfall",
-            "Who bore each loss, layer by layer.",
+            "Who bore what a liquidation cost, layer by layer.",
             ("block", "log", "layer"),
             (
                 _int("block", "block number"),
                 _int("step", "number of the step"),
                 _int("index", "place of the transaction in the block"),
                 _int("log", "place of the event in the block"),
-                _text("layer", "account, fees, fund, deleveraging, mutualisation or deficit"),
+                _text(
+                    "layer",
+                    "account (its discount to bidders), fees, fund, deleveraging, mutualisation or "
+                    "deficit",
+                ),
                 _int("account", "account whose loss it is; -1 if not of one account"),
-                *_money("amount", "loss borne by this layer"),
+                *_money(
+                    "amount",
+                    "borne by this layer; of `account`, its equity before a bid less that after",
+                ),
             ),
         ),
         Table(

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from sim.cli import main_group
+from sim.cli.explain import _row
 from sim.engine import run
-from sim.engine.explain import explain
+from sim.engine.explain import Figure, explain
 from sim.errors import InputError
 from tests.engine.conftest import SMALL
 
@@ -116,3 +117,7 @@ def test_what_is_not_there_is_named(crash):
         explain(crash, 99, GAP)
     with pytest.raises(InputError, match="no step 77"):
         explain(crash, 2, 77)
+
+
+def test_nothing_is_printed_as_a_negative_zero():
+    assert _row(Figure("x", -1, -1e-9))[1:3] == ("0.000000", "0.000000")

@@ -1,7 +1,12 @@
 """Run folders are whole or partial, and equal rows give equal bytes."""
 
-import pytest
+import json
 
+import pytest
+from click.testing import CliRunner
+
+from sim.cli.runs import command as runs
+from sim.engine.replica import accounts_by_step
 from sim.errors import EnvironmentFault, InputError
 from sim.results import TABLES, Run, RunWriter, dictionary, existing_runs
 from sim.results.folder import SCHEMA_VERSION
@@ -11,7 +16,17 @@ MANIFEST = {
     "schema": SCHEMA_VERSION,
     "identity": "i",
     "fingerprint": "f",
-    "outcome": {"held": True},
+    "scenario": {"name": "x", "seed": 0, "canonical": {}},
+    "backend": "revm",
+    "versions": {},
+    "paths": "p",
+    "outcome": {
+        "held": True,
+        "verdict": "HELD",
+        "summary": {"liquidations": 0, "bad_debt": 0.0, "decision_flips": 0},
+        "expectations": [],
+    },
+    "timings": {"seconds": 1.0},
 }
 
 
@@ -74,6 +89,52 @@ def test_another_schema_is_refused(tmp_path):
     (run.folder / "manifest.json").write_text('{"schema": 99}')
     with pytest.raises(InputError, match="schema 99"):
         _ = Run(run.folder).manifest
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"schema": 3, "identity": "i"}'])
+def test_a_damaged_manifest_is_refused_and_the_other_runs_are_listed(tmp_path, content):
+    written(tmp_path / "good")
+    path = written(tmp_path / "bad").folder / "manifest.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"bad/manifest\.json: "):
+        _ = Run(path.parent).manifest
+    listed = CliRunner().invoke(runs, [str(tmp_path)])
+    assert listed.exit_code == 0
+    assert listed.output.splitlines()[1].startswith("good")
+    assert "bad/manifest.json: " in listed.output
+    facts = json.loads(CliRunner().invoke(runs, [str(tmp_path), "--json"]).output)
+    assert ([run["run"] for run in facts["runs"]], len(facts["damaged"])) == (
+        [str(tmp_path / "good")],
+        1,
+    )
+
+
+def test_a_manifest_has_every_part(tmp_path):
+    for key in ("outcome", "timings"):
+        run = written(tmp_path / key)
+        rest = {name: value for name, value in MANIFEST.items() if name != key}
+        (run.folder / "manifest.json").write_text(json.dumps({**rest, key: {}}))
+        with pytest.raises(InputError, match=rf"{key}\.\w+ is missing"):
+            _ = Run(run.folder).manifest
+
+
+def test_runs_of_a_folder_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "no finished runs" in CliRunner().invoke(runs, []).output
+    refused = CliRunner().invoke(runs, ["nope"])
+    assert isinstance(refused.exception, InputError)
+
+
+@pytest.mark.parametrize("content", [b"PA", None])
+def test_a_damaged_table_is_refused(tmp_path, content):
+    run = written(tmp_path / "a")
+    for name in ("accounts", "steps"):
+        path = run.folder / f"{name}.parquet"
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name}\.parquet is missing or damaged"):
+            run.table(name)
+    with pytest.raises(InputError, match=r"accounts\.parquet is missing or damaged"):
+        next(accounts_by_step(run))
 
 
 def test_every_column_is_in_the_dictionary():

@@ -186,7 +186,10 @@ BAD = [
         "market: {factors: {ETH: {spot: 1e-12}}}",
         r":1:26: market\.factors\.ETH\.spot: a spot of 1e-12 is too small",
     ),
-    ("horizon: {step: 10y}", r"base\.yaml:3:11: horizon\.steps: the last block would be after 2106"),
+    (
+        "horizon: {step: 10y}",
+        r"base\.yaml:3:11: horizon\.steps: the last block would be after 2106",
+    ),
     ("expect: {bad_debt: {min: 5, max: 1}}", r":1:21: expect\.bad_debt\.min: 5 is above max, 1"),
     ("expect: {bad_debt: {}}", r"expect\.bad_debt: needs min, max or is"),
     ("expect: {bad_debt: {is: 1, max: 2}}", r"expect\.bad_debt\.is: stands alone"),
