@@ -20,8 +20,8 @@ MODULES = Path(__file__).resolve().parents[1] / "contracts" / "modules"
 PRECISION = 60  # decimal digits
 Q96 = 2**96
 
-LN_DEGREE = 8
-EXP_DEGREE = 6
+LN_DEGREE = 7
+EXP_DEGREE = 5
 MILLS_DEGREES = (6, 7)
 MILLS_LIMIT = mp.mpf("8.5")
 # Pieces of N on [-8, 8) and the bits of each coefficient's field, constant term first. All

@@ -8,6 +8,7 @@
 @notice Exposes the math modules to tests.
 @custom:kill For tests only.
 """
+from modules import black76
 from modules import fixed_point
 from modules import matrices
 from modules import position
@@ -30,6 +31,24 @@ def exp(x: int256) -> uint256:
     @notice exp(x), Q96 to Q96.
     """
     return fixed_point._exp(x)
+
+
+@external
+@pure
+def root_years(seconds: uint256) -> uint256:
+    """
+    @notice Square root of a time in years, Q96.
+    """
+    return black76._root_years(seconds)
+
+
+@external
+@pure
+def mills(a: int256) -> int256:
+    """
+    @notice R(a) = N(-a)·exp(a²/2), Q96.
+    """
+    return black76._mills(a)
 
 
 @external
