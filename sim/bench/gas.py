@@ -103,34 +103,45 @@ def run(quick: bool = False) -> Report:
     figures = []
     for cost in margin_costs((1, 8) if quick else COUNTS):
         n = cost.options
-        full = f"{n} options x 23 scenarios"
-        goal = GOALS.get(n)
-        figures.append(
-            Figure(
-                f"full margin, {full}, cold",
-                cost.full,
-                "gas",
-                f"<= {goal:,}" if goal else "",
-                cost.full <= goal if goal else None,
-            )
-        )
-        if n in DERIVE_COLD:
-            figures.append(Figure(f"  Derive PMRM, {full}, cold", DERIVE_COLD[n], "gas"))
-            figures.append(Figure("  ratio", DERIVE_COLD[n] / cost.full, "x"))
-        figures.append(Figure(f"full margin, {full}, warm", cost.warm_full, "gas"))
-        if n in DERIVE_WARM:
-            figures.append(Figure(f"  Derive PMRM, {full}, warm", DERIVE_WARM[n], "gas"))
-        figures.append(Figure(f"gate by its bound, {n} options, cold", cost.bound, "gas"))
-        figures.append(Figure(f"gate by its bound, {n} options, warm", cost.warm_bound, "gas"))
-        figures.append(Figure(f"flag proof, {n} options, cold", cost.proof, "gas"))
+        figures += [
+            *_beside_derive(f"{n} options x 23 scenarios, cold", cost.bound, cost.full, n),
+            *_beside_derive(
+                f"{n} options x 23 scenarios, warm", cost.warm_bound, cost.warm_full, n
+            ),
+            Figure(f"{n} options: flag proof, cold", cost.proof, "gas"),
+        ]
     figures += _clearing_figures(quick)
     price, quote = price_costs()
-    figures.append(
-        Figure("one Black-76 price, near the money", price, "gas", "<= 2,700", price <= 2_700)
-    )
-    figures.append(Figure("  Derive Black76.prices, inlined", DERIVE_PRICE, "gas"))
-    figures.append(Figure("price and four greeks", quote, "gas", "<= 3,200", quote <= 3_200))
+    figures += [
+        Figure("one Black-76 price, near the money", price, "gas", "<= 2,700", price <= 2_700),
+        Figure("  Derive Black76.prices, inlined", DERIVE_PRICE, "gas"),
+        Figure("price and four greeks", quote, "gas", "<= 3,200", quote <= 3_200),
+    ]
     return Report("gas", __doc__ or "", tuple(figures))
+
+
+def _beside_derive(what: str, bound: int, full: int, options: int) -> list[Figure]:
+    """One check by its bound and in full, Derive's figure where there is one, and the ratios."""
+    cold = what.endswith("cold")
+    goal = GOALS.get(options) if cold else None
+    derive = (DERIVE_COLD if cold else DERIVE_WARM).get(options)
+    figures = [
+        Figure(f"{what}: bound", bound, "gas"),
+        Figure(
+            f"{what}: full",
+            full,
+            "gas",
+            f"<= {goal:,}" if goal else "",
+            full <= goal if goal else None,
+        ),
+    ]
+    if derive:
+        figures += [
+            Figure("  Derive PMRM", derive, "gas"),
+            Figure("  Derive / bound", derive / bound, "x"),
+            Figure("  Derive / full", derive / full, "x"),
+        ]
+    return figures
 
 
 def _clearing_figures(quick: bool) -> list[Figure]:

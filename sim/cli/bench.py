@@ -77,5 +77,6 @@ def _show(report: Report, console: Console) -> None:
         table.add_column(heading, justify="right" if justify == "right" else "left")
     for figure in report.figures:
         met = {True: " [green]met[/]", False: " [red]missed[/]", None: ""}[figure.met]
-        table.add_row(figure.what, f"{figure.value:,.4g}", figure.unit, figure.goal + met)
+        digits = ",.0f" if figure.value >= 1_000 else ".4g"
+        table.add_row(figure.what, f"{figure.value:{digits}}", figure.unit, figure.goal + met)
     console.print(table)
