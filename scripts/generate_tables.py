@@ -24,12 +24,13 @@ LN_DEGREE = 7
 EXP_DEGREE = 5
 MILLS_DEGREES = (6, 7)
 MILLS_LIMIT = mp.mpf("8.5")
-# Pieces of N on [-8, 8) and the bits of each coefficient's field, constant term first. All
-# coefficients share the scale 2**TABLE_SCALE.
-TABLE_REACH = 8
+# Pieces of N on [-8, 8) and their polynomials. A coefficient has a field of TABLE_FIELD bits and
+# the scale 2**TABLE_SCALE.
+TABLE_PIECES = 256
 TABLE_STEPS = 16  # pieces per unit
-TABLE_SCALE = 60
-TABLE_FIELDS = (64, 56, 50, 46, 40)
+TABLE_DEGREE = 4
+TABLE_FIELD = 40
+TABLE_SCALE = 45
 # A ratio is brought between 985/1393 and 1393/985, which leaves |z| below this.
 LN_Z_LIMIT = mp.mpf("0.171574")
 
@@ -147,25 +148,30 @@ def inverse_root_two_pi() -> int:
 
 
 def normal_table() -> list[list[int]]:
-    """N(-8 + (i + u)/16) ≈ Σ c_k·u^k / 2^60 on piece i: the coefficients of every piece."""
+    """N((i - 128 + u)/16) ≈ Σ c_k·u^k / 2^45 on piece i: the coefficients of every piece."""
     step = mp.mpf(1) / TABLE_STEPS
 
     def piece(start: mp.mpf) -> list[int]:
         fitted = interpolate(
-            lambda u: mp.ncdf(start + step * u), mp.mpf(0), mp.mpf(1), len(TABLE_FIELDS) - 1
+            lambda u: mp.ncdf(start + step * u), mp.mpf(0), mp.mpf(1), TABLE_DEGREE
         )
         return [int(mp.nint(c * 2**TABLE_SCALE)) for c in fitted]
 
-    return [piece(-TABLE_REACH + step * i) for i in range(2 * TABLE_REACH * TABLE_STEPS)]
+    return [piece(step * (i - TABLE_PIECES // 2)) for i in range(TABLE_PIECES)]
 
 
 def pack(coefficients: Sequence[int]) -> int:
-    """One signed word, the constant term in the highest field."""
+    """One word: Σ c_k·2^(40·(4 - k)), where all that is below c_0 has to be positive."""
     word = 0
-    for coefficient, bits in zip(coefficients, TABLE_FIELDS, strict=True):
-        assert -(2 ** (bits - 1)) <= coefficient < 2 ** (bits - 1)
-        word = word << bits | coefficient % 2**bits
-    return word - 2**256 if word >= 2**255 else word
+    for coefficient in coefficients:
+        word = (word << TABLE_FIELD) + coefficient
+    assert all(abs(c) < 2 ** (TABLE_FIELD - 1) for c in coefficients[2:])
+    assert (
+        0
+        <= word - (coefficients[0] << TABLE_FIELD * TABLE_DEGREE)
+        < 2 ** (TABLE_FIELD * TABLE_DEGREE)
+    )
+    return word
 
 
 def constants(prefix: str, values: Sequence[int]) -> list[str]:

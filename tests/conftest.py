@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import random
+from typing import Any, Callable
 
 import pytest
 from hypothesis import is_hypothesis_test, settings
@@ -22,6 +23,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture
+def budget(request: pytest.FixtureRequest) -> Callable[[int], tuple[random.Random, int]]:
+    """Randomness and a number of cases for a test that draws its own: `rng, count = budget(100)`.
+
+    Always the same by default; with `--fuzz N` fresh, N times as many, and the seed printed, which
+    pytest shows if the test fails.
+    """
+
+    def draw(count: int) -> tuple[random.Random, int]:
+        times = request.config.getoption("--fuzz")
+        seed = random.SystemRandom().getrandbits(64) if times else 0
+        print(f"random.Random({seed}), {count} cases")
+        return random.Random(seed), count * max(1, times)
+
+    return draw
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--fuzz"):
         settings.load_profile("fuzz")
@@ -31,10 +49,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     times = config.getoption("--fuzz")
     if not times:
         return
-    chosen = [item for item in items if is_hypothesis_test(getattr(item, "obj", None))]
+    drawn = [item for item in items if "budget" in getattr(item, "fixturenames", ())]
+    found = [item for item in items if is_hypothesis_test(getattr(item, "obj", None))]
+    chosen = drawn + found
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
-    for item in chosen:
+    for item in found:
         _widen(item, times)
 
 

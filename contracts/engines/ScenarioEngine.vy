@@ -16,7 +16,9 @@ from interfaces import IScenarioEngine
 from interfaces import IScenarioKernel
 from interfaces import IScenarioRules
 from modules import charges
+from modules import greeks
 from modules import ownable
+from modules import scenario_rules
 from modules import versions
 
 implements: IRiskEngine
@@ -32,7 +34,6 @@ exports: (
     versions.version_count,
     versions.version,
 )
-
 
 
 KERNEL: public(immutable(IScenarioKernel))
@@ -186,7 +187,14 @@ def assess(
         f.maintenance = blended.maintenance
 
     a: IRiskEngine.Assessment = charges._describe(f)
-    a.greeks = d.greeks
+    use_rate: bool = abi_decode(
+        slice(place.code, scenario_rules.RULES_START, scenario_rules.RULES_BYTES),
+        scenario_rules.Rules,
+    ).discount.use_rate
+    for i: uint256 in range(len(market.underlyings), bound=8):
+        a.greeks.append(
+            greeks._of(book.positions, market.underlyings[i], market, linear[i], use_rate)
+        )
     a.expiry_value = d.expiry_value
     a.scenario_pnl = d.scenario_pnl
     for o: IScenarioKernel.Outcome in d.outcomes:

@@ -11,7 +11,6 @@
 @custom:kill Stateless: nothing to stop.
 """
 from interfaces import IOracle
-from interfaces import IRiskEngine
 from interfaces import IScenarioEngine
 from interfaces import IScenarioKernel
 from modules import black76
@@ -43,6 +42,8 @@ YEAR: constant(uint256) = 31_536_000
 MONTH: constant(uint256) = 30 * 86_400
 # Underlying, expiry and strike of a position.
 STRIKE_MASK: constant(uint256) = 2 ** 136 - 256
+# Underlying and expiry.
+EXPIRY_MASK: constant(uint256) = 2 ** 136 - 2 ** 96
 
 
 @deploy
@@ -108,8 +109,8 @@ def detail(
     rules: address,
 ) -> IScenarioKernel.Detail:
     """
-    @notice Losses and charged amounts in full, greeks, the value of each expiry and the profit of
-            each scenario.
+    @notice Losses and charged amounts in full, the value of each expiry and the profit of each
+            scenario.
     @param positions Position words, sorted.
     @param market The market that they need.
     @param linear For each underlying, the collateral that moves with it.
@@ -122,11 +123,6 @@ def detail(
     p: uint256 = 0
     e: uint256 = 0
     for i: uint256 in range(len(market.underlyings), bound=8):
-        d.greeks.append(
-            self._greeks(
-                positions, p, market.underlyings[i], market, linear[i], loaded.discount.use_rate
-            )
-        )
         result: Result = self._underlying(
             positions,
             p,
@@ -216,8 +212,6 @@ def _underlying(
     p: uint256 = first_position
     e: uint256 = first_expiry
     count: uint256 = len(positions)
-    for _: uint256 in shocks:
-        r.profits.append(0)
 
     # Perpetual and collateral are linear in spot.
     perp: int256 = 0
@@ -269,13 +263,15 @@ def _underlying(
             word: uint256 = positions[p]
             q: int256 = position._size(word)
             units: uint256 = convert(abs(q), uint256)
-            strike: uint256 = position._strike(word)
-            if last.strike != strike * NANO:
-                assert 0 < strike and strike < position.MAX_STRIKE, "kernel: strike"
-                x: int256 = fixed_point._ln_ratio(expiry.forward, strike * NANO)
-                last = kernel.Option(size=0, strike=strike * NANO, x=x >> 32, v=0)
-                if len(vols) == 0:
-                    last.v = svi._deviation(slice_at, -x, expiry.seconds) >> 32
+            strike: uint256 = position._strike(word) * NANO
+            if last.strike != strike:
+                assert strike < position.MAX_STRIKE * NANO, "kernel: strike"
+                last = kernel.Option(size=0, strike=strike, x=kernel.FREE, v=0)
+                if strike != 0:
+                    x: int256 = fixed_point._ln_ratio(expiry.forward, strike)
+                    last.x = x >> 32
+                    if len(vols) == 0:
+                        last.v = svi._deviation(slice_at, -x, expiry.seconds) >> 32
             if len(vols) > 0:
                 assert vols[p] <= black76.MAX_VOL, "kernel: vol"
                 v: uint256 = vols[p] * (expiry.root >> 32) // WAD
@@ -292,7 +288,7 @@ def _underlying(
             kind: uint256 = position._kind(word)
             if kind == position.PUT:
                 series.puts += q
-                series.puts_strike += q * convert(strike * NANO, int256)
+                series.puts_strike += q * convert(strike, int256)
             else:
                 assert kind == position.CALL, "kernel: kind"
             p += 1
@@ -302,14 +298,16 @@ def _underlying(
                 if net < 0:
                     naked += convert(-net, uint256)
                 net = 0
-            if pricing._key(after) != key:
-                break
+                if (after ^ word) & EXPIRY_MASK != 0:
+                    break
         if rules.concentrated:
             delta += kernel._delta(options, series)
 
         low: int256 = 0
         worst: uint256 = 0
-        low, worst, r.profits = kernel._revalue(options, series, shocks, r.profits)
+        low, worst, r.profits = kernel._revalue(
+            options, series, shocks, rules.reach, r.profits
+        )
         r.expiry_value.append(low)
         o.option_value += low
         o.basis += charges._up(
@@ -398,46 +396,3 @@ def _decayed(base: uint256, exponent: int256) -> uint256:
     if exponent == 0:
         return base
     return (base * fixed_point._exp(exponent)) >> 96
-
-
-@internal
-@pure
-def _greeks(
-    positions: DynArray[uint256, 64],
-    first: uint256,
-    u: IOracle.Underlying,
-    market: IOracle.Market,
-    linear: IScenarioKernel.Linear,
-    use_rate: bool,
-) -> IRiskEngine.Greeks:
-    """
-    @notice Greeks of one underlying's positions and of the collateral that moves with it.
-    """
-    greeks: IRiskEngine.Greeks = empty(IRiskEngine.Greeks)
-    greeks.underlying = u.id
-    if u.spot > 0:
-        greeks.delta = convert(linear.dollars * WAD // u.spot, int256)
-    expiry: pricing.Expiry = empty(pricing.Expiry)
-    for p: uint256 in range(first, len(positions), bound=64):
-        word: uint256 = positions[p]
-        if position._underlying(word) != u.id:
-            break
-        size: int256 = position._size(word)
-        if position._kind(word) == position.PERPETUAL:
-            greeks.delta += size * SIGNED_NANO
-            continue
-        if expiry.key != pricing._key(word) or expiry.forward == 0:
-            expiry = pricing._find(market.expiries, pricing._key(word), market.time)
-        vol: uint256 = 0
-        if len(market.vols) > 0:
-            vol = market.vols[p]
-        else:
-            vol = pricing._vol(expiry, position._strike(word) * NANO)
-        quote: black76.Quote = pricing._quote(
-            expiry, word, vol, pricing._discount(expiry) if use_rate else WAD
-        )
-        greeks.delta += size * quote.delta // SIGNED_NANO
-        greeks.gamma += size * convert(quote.gamma, int256) // SIGNED_NANO
-        greeks.vega += size * convert(quote.vega, int256) // SIGNED_NANO
-        greeks.theta += size * quote.theta // SIGNED_NANO
-    return greeks

@@ -92,7 +92,20 @@ def _compile(rules: IScenarioEngine.Rulebook) -> scenario_rules.Rules:
     )
     r.confidence_threshold = rules.charges.confidence_threshold
     r.confidence_factor = rules.charges.confidence_factor
+    r.reach = max(self._distance(rules.basis.up), self._distance(rules.basis.down))
+    for s: IScenarioEngine.Scenario in rules.scenarios:
+        r.reach = max(r.reach, self._distance(s.spot))
     return r
+
+
+@internal
+@pure
+def _distance(spot: uint256) -> uint256:
+    """
+    @notice |ln| of a spot multiplier, Q64, rounded up.
+    """
+    self._check_spot(spot)
+    return convert(abs(fixed_point._ln_ratio(spot, WAD)), uint256) // 2 ** 32 + 1
 
 
 @internal
@@ -215,13 +228,19 @@ def _shock(spot: uint256, mask: uint256, weight: uint256) -> uint256:
     """
     @notice A shock as the kernel reads it.
     """
-    assert WAD // 100 <= spot and spot <= 16 * WAD, "rulebook: spot multiplier"
+    self._check_spot(spot)
     return (
         convert(convert(fixed_point._ln_ratio(spot, WAD) >> 32, bytes32), uint256) << 184
         | mask << 128
         | weight << 64
         | spot
     )
+
+
+@internal
+@pure
+def _check_spot(spot: uint256):
+    assert WAD // 100 <= spot and spot <= 16 * WAD, "rulebook: spot multiplier"
 
 
 @internal

@@ -288,6 +288,8 @@ def _deviation(spots: int256[8], vols: int256[8], rules: sensitivity_rules.Engin
     largest: uint256 = 0
     for i: uint256 in range(n, bound=8):
         largest = max(largest, max(convert(abs(spots[i]), uint256), convert(vols[i], uint256)))
+    if largest == 0:
+        return 0
     # Exposures are scaled below 2**85 so that the quadratic form fits a signed word.
     bits: uint256 = 0
     for _: uint256 in range(171):

@@ -154,20 +154,18 @@ def _exposure(
             vol = market.vols[p]
         else:
             vol = pricing._vol(expiry, strike)
-        # Greeks are discounted but hold no roll of the discount.
-        g: black76.Quote = pricing._quote(expiry, word, vol, WAD)
-        d: int256 = convert(discount, int256)
+        g: black76.Quote = pricing._quote(expiry, word, vol, discount)
         error: int256 = convert(black76._error(expiry.forward, strike), int256)
         price: int256 = convert(g.price, int256) - (error if q > 0 else -error)
-        worth: int256 = (q * price // SIGNED_NANO - 1) * d // SIGNED_WAD - 1
+        worth: int256 = q * price // SIGNED_NANO - 1
         e.option_value += worth
         r.expiry_value[len(r.expiry_value) - 1] += worth
         e.gross += units * max(expiry.forward, strike) // NANO
         moving: int256 = convert(expiry.moving, int256)
-        slope: int256 = q * g.delta // SIGNED_NANO * d // SIGNED_WAD
-        bend: int256 = q * convert(g.gamma, int256) // SIGNED_NANO * d // SIGNED_WAD
-        vega: int256 = q * convert(g.vega, int256) // SIGNED_NANO * d // SIGNED_WAD
-        decay: int256 = q * g.theta // SIGNED_NANO * d // SIGNED_WAD
+        slope: int256 = q * g.delta // SIGNED_NANO
+        bend: int256 = q * convert(g.gamma, int256) // SIGNED_NANO
+        vega: int256 = q * convert(g.vega, int256) // SIGNED_NANO
+        decay: int256 = q * g.theta // SIGNED_NANO
         e.greeks.delta += slope
         e.greeks.gamma += bend
         e.greeks.vega += vega

@@ -89,9 +89,10 @@ def _discount(expiry: Expiry) -> uint256:
 @pure
 def _vol(expiry: Expiry, strike: uint256) -> uint256:
     """
-    @notice Volatility per year of a strike on the expiry's surface, WAD, at most black76.MAX_VOL.
+    @notice Volatility per year of a strike on the expiry's surface, WAD, at most black76.MAX_VOL;
+            0 where it does not matter, at expiry and at strike 0.
     """
-    if expiry.root == 0:
+    if expiry.root == 0 or strike == 0:
         return 0
     deviation: uint256 = svi._deviation(
         svi._unpack(expiry.surface), fixed_point._ln_ratio(strike, expiry.forward), expiry.seconds

@@ -21,13 +21,14 @@ struct Rules:
     confidence_factor: uint256
     concentration_threshold: uint256
     concentrated: bool          # whether anything is charged for concentration
+    reach: uint256              # largest |ln| of a spot multiplier, Q64
 
 
 # Encoded sizes: of a struct with arrays an offset, the head, and the arrays with their lengths.
 MATRICES_START: constant(uint256) = 1 + charges.RULES_BYTES
 MATRICES_BYTES: constant(uint256) = 32 * (1 + 5 + 9 + 65 + 65)
 RULES_START: constant(uint256) = MATRICES_START + MATRICES_BYTES
-RULES_BYTES: constant(uint256) = 32 * 21
+RULES_BYTES: constant(uint256) = 32 * 22
 # The shocks of the full grid (unshocked, basis up and down, scenarios), those of the bound (the same
 # with one shock for all vol directions at a spot), each filled up with zeros.
 GRID_BYTES: constant(uint256) = 32 * (1 + 44)

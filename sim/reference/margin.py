@@ -169,7 +169,7 @@ def scenario_margin(portfolio: Portfolio, rules: ScenarioRulebook) -> Assessment
     assessment = margined(
         p,
         risk,
-        all_charges(p, rules.charges, dollar_delta(p)),
+        all_charges(p, rules.charges, dollar_delta(p, discount)),
         rules.factors,
         today,
         discount,
@@ -375,33 +375,34 @@ def doubtful(p: Portfolio, threshold: float) -> Floats:
     return total
 
 
-def dollar_delta(p: Portfolio, discount: Floats | float = 1.0) -> Floats:
-    """(m, u) profit per relative move of an underlying: options, perps and moving collateral."""
+def dollar_delta(p: Portfolio, discount: Floats) -> Floats:
+    """(m, u) profit per relative move of an underlying: discounted options, perps and moving
+    collateral.
+    """
     moving = discount * np.asarray(p.market.expiries.forward_variable)
     slope = p.greeks.delta * moving[p.series_expiry]
     options = p.expiry_to_underlying(p.by_expiry(slope))
     return options + p.perp_value + p.moving_collateral
 
 
-def greeks_by_underlying(p: Portfolio, discount: Floats, roll: bool = True) -> dict[str, Floats]:
-    """(m, u) delta, gamma, vega and theta of options, perps and moving collateral.
+def option_theta(p: Portfolio, discount: Floats) -> Floats:
+    """(s,) -∂(D·V)/∂T of every series, the rate of its discount D held: D·(theta + rate·V)."""
+    rate = -np.log(discount) / np.where(p.years > 0, p.years, 1.0)
+    at = p.series_expiry
+    return np.asarray(discount[at] * (p.greeks.theta + rate[at] * p.greeks.price))
 
-    Theta has what the discount gains as time passes unless `roll` is false.
-    """
+
+def greeks_by_underlying(p: Portfolio, discount: Floats) -> dict[str, Floats]:
+    """(m, u) delta, gamma, vega and theta of discounted options, perps and moving collateral."""
     g = p.greeks
     of_series = discount[p.series_expiry]
-    # Theta holds the rate of the discount: -d(D·V)/dT = D·(theta + rate·V).
-    rate = -np.log(discount) / np.where(p.years > 0, p.years, 1.0)
     each = {
-        "delta": g.delta,
-        "gamma": g.gamma,
-        "vega": g.vega,
-        "theta": g.theta + (rate[p.series_expiry] * g.price if roll else 0.0),
+        "delta": g.delta * of_series,
+        "gamma": g.gamma * of_series,
+        "vega": g.vega * of_series,
+        "theta": option_theta(p, discount),
     }
-    totals = {
-        name: p.expiry_to_underlying(p.by_expiry(values * of_series))
-        for name, values in each.items()
-    }
+    totals = {name: p.expiry_to_underlying(p.by_expiry(values)) for name, values in each.items()}
     dollars = p.moving_collateral * p.market.stable
     totals["delta"] = totals["delta"] + p.perp_units + dollars / p.market.underlyings.spot
     return totals
@@ -437,7 +438,6 @@ def margined(
     discount: Floats,
     *,
     losses: ScenarioLosses | None = None,
-    roll: bool = True,
 ) -> Assessment:
     """Items 7 to 10 of PROTOCOL 5: requirements from (m,) a core and its charges, and equity.
 
@@ -461,7 +461,6 @@ def margined(
         expiry_value=values,
         charges=charges,
         losses=losses,
-        roll=roll,
     )
 
 
@@ -477,7 +476,6 @@ def assessed(
     expiry_value: Floats,
     charges: Floats | None = None,
     losses: ScenarioLosses | None = None,
-    roll: bool = True,
 ) -> Assessment:
     """Assessment with all that every method has; charges and losses a method lacks are 0."""
     if charges is None:
@@ -502,7 +500,7 @@ def assessed(
         initial_factor=initial_factor,
         option_value=expiry_value.sum(axis=1),
         collateral_value=p.collateral.sum(axis=1),
-        **greeks_by_underlying(p, discount, roll),
+        **greeks_by_underlying(p, discount),
         expiry_value=expiry_value,
         scenario_pnl=losses.scenario_pnl,
         loss_up=losses.loss_up,

@@ -12,6 +12,7 @@ from sim.reference.margin import (
     all_charges,
     dollar_delta,
     margined,
+    option_theta,
 )
 from sim.reference.portfolio import Portfolio
 from sim.reference.rulebook import SensitivityRulebook
@@ -38,7 +39,7 @@ def sensitivity_margin(p: Portfolio, rules: SensitivityRulebook) -> Assessment:
 
     With D the dollar deltas and W_u = Σ |vega of a bucket| the vegas of an underlying,
     gᵀΣg = DᵀΣ_SS D + WᵀΣ_VV W + 2·|DᵀΣ_SV W|: buckets never net, and vols move in whichever
-    direction is worse. Theta is of prices alone, without the roll of a discount.
+    direction is worse. Theta is that of discounted values, their rates held.
     """
     ids = p.market.underlyings.id
     held = (p.perp_units != 0) | (p.moving_collateral != 0)
@@ -63,7 +64,7 @@ def sensitivity_margin(p: Portfolio, rules: SensitivityRulebook) -> Assessment:
     delta = every_delta[:, listed]
     gamma = p.expiry_to_underlying(p.by_expiry(g.gamma * of_series * moving**2))[:, listed]
     vega = bucket_vegas(p, rules, g.vega * of_series)[:, listed]
-    theta = p.by_expiry(g.theta * of_series).sum(axis=1)
+    theta = p.by_expiry(option_theta(p, discount)).sum(axis=1)
 
     z, h = rules.multiplier, rules.horizon / YEAR
     quadratic = (
@@ -82,7 +83,7 @@ def sensitivity_margin(p: Portfolio, rules: SensitivityRulebook) -> Assessment:
 
     charges = all_charges(p, rules.charges, every_delta)
     values = p.by_expiry(g.price * of_series)
-    return margined(p, risk, charges, rules.factors, values, discount, roll=False)
+    return margined(p, risk, charges, rules.factors, values, discount)
 
 
 def bucket_vegas(p: Portfolio, rules: SensitivityRulebook, vega: Floats) -> Floats:

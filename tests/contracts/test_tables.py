@@ -11,7 +11,7 @@ import mpmath as mp
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ONE = 2**60  # scale of the table
+ONE = 2**45  # scale of the table
 ERROR = 20_000_000  # of Σ|size|·(F + K) in WAD, kernel.vy
 
 
@@ -83,18 +83,18 @@ def test_mills_ratio(generator: ModuleType, blocks: dict[tuple[str, str], list[s
         assert worst < mp.mpf("2.2e-17")
 
 
-def field(word: int, left: int, right: int) -> int:
-    """(word << left) >> right on int256."""
-    shifted = (word << left) % 2**256
-    return (shifted - 2**256 if shifted >= 2**255 else shifted) >> right
+def field(word: int, bits: int) -> int:
+    """The low bits as a signed number: (word << 256 - bits) >> 256 - bits on int256."""
+    low = word % 2**bits
+    return low - 2**bits if low >= 2 ** (bits - 1) else low
 
 
 def piece(word: int, u: int) -> int:
     """The kernel's Horner scheme, integer by integer; u in Q40."""
-    value = field(word, 216, 216) * u + field(word, 170, 170)
-    value = value * u + field(word, 120, 126)
-    value = value * u + field(word, 64, 80)
-    return (value * u + (word >> 32)) >> 160
+    value = field(word, 40) * u + field(word, 80)
+    value = value * u + field(word, 120)
+    value = value * u + word % 2**160
+    return (value * u + word) >> 160
 
 
 def test_table_is_within_the_error_that_callers_subtract(
@@ -103,8 +103,12 @@ def test_table_is_within_the_error_that_callers_subtract(
     """The proof behind kernel.ERROR.
 
     The error of a quartic that interpolates at five nodes swings at most six times over its piece,
-    so 65 samples see its maximum to better than 1 %; ERROR leaves 5 %. To it come the resolution of
-    the argument (2**-40 of a piece), N beyond the table and the least width.
+    so 65 samples see its maximum to better than 1 %; ERROR leaves 5 %. To it come
+    - the resolution of both arguments, 2**-40 of a piece each, and of the sums, 2**-45;
+    - N beyond the table, where the least width matters too;
+    - logarithms: x and the move, off by less than 2**-59 together, shift both arguments of N by
+      δ = 2**-59/v. F·φ(d1) = K·φ(d2), so the value changes by less than ½·δ²·F·φ(0)·v;
+    - v, off by less than 1e-13 (test_math_modules.py) and its own 2**-64, times vega over F.
     """
     table = [int(line.strip().rstrip(",")) for line in blocks["kernel.vy", "normal"]]
     assert len(table) == 256
@@ -117,5 +121,12 @@ def test_table_is_within_the_error_that_callers_subtract(
                 exact = mp.ncdf(mp.mpf(i * 2**40 + u) / 2**44 - 8)
                 worst = max(worst, abs(mp.mpf(piece(word, u)) / ONE - exact))
         assert worst < mp.mpf("1.88e-11")
-        argument = mp.npdf(0) / 16 / 2**40 * 2
-        assert worst + argument + mp.ncdf(-8) + mp.mpf("4e-13") < mp.mpf(ERROR) / 10**18
+        arithmetic = mp.npdf(0) / 16 / 2**40 * 2 + mp.mpf(1) / ONE
+        least_width = mp.mpf(2) ** -40
+        logarithms = (mp.mpf(2) ** -59 / least_width) ** 2 / 2 * mp.npdf(0) * least_width
+        deviation = (mp.mpf("1e-13") + mp.mpf(2) ** -64) * mp.npdf(0)
+        inherited = logarithms + deviation
+        assert inherited < mp.mpf("1e-13")
+        # At the least width an option is off by what it would be worth at the money.
+        total = worst * mp.mpf("1.01") + arithmetic + inherited + least_width * mp.npdf(0)
+        assert total + mp.ncdf(-8) < mp.mpf(ERROR) / 10**18

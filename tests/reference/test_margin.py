@@ -148,9 +148,7 @@ def slowly(book, market, rules, account):
         charge(c.perp, abs(perp) * u.spot[n])
         charge(c.collateral, moving * market.stable)
         h = 1e-7
-        slope = sum(
-            (value(i, 1 + h, 0) - value(i, 1 - h, 0)) / (2 * h) / rate_discount(i) for i in rows
-        )
+        slope = sum((value(i, 1 + h, 0) - value(i, 1 - h, 0)) / (2 * h) for i in rows)
         delta = slope + moving + perp * u.mark[n]
         charge(c.concentration, max(abs(delta) - c.concentration_threshold, 0))
         linear = [u.spot_confidence[n]]
