@@ -27,6 +27,7 @@
 from interfaces import IOracle
 from interfaces import IOracleSink
 from modules import ownable
+from modules import svi
 
 implements: IOracle
 implements: IOracleSink
@@ -778,8 +779,13 @@ def _shape(surface: IOracle.Surface):
         reason = "from the future"
     elif surface.time < word >> 218:
         reason = "out of order"
-    elif not self._is_bounded(a, b, rho, m, sigma, surface.tau):
-        reason = "arbitrage"
+    elif not self._fits(a, b, rho, m, sigma, surface.tau):
+        reason = "out of range"
+    else:
+        # Not against the neighbouring expiries: in a crash slices arrive one by one, and the first to
+        # rise would be refused for the sake of one that has not yet been pushed. The engines never
+        # take the variance between two expiries.
+        reason = svi._fault(a, b, rho, m, sigma)
     if reason != "":
         log Refused(
             feed=feed, source=msg.sender, value=surface.a, time=surface.time, reason=reason
@@ -814,21 +820,21 @@ def _shape(surface: IOracle.Surface):
 
 @internal
 @pure
-def _is_bounded(
-    a: int256, b: int256, rho: int256, m: int256, sigma: int256, tau: uint256
-) -> bool:
+def _fits(a: int256, b: int256, rho: int256, m: int256, sigma: int256, tau: uint256) -> bool:
     """
-    @dev Fits its word, has no negative variance, and wings no steeper than Lee's bound of 2
-         (R. Lee, The moment formula for implied volatility at extreme strikes, 2004).
+    @dev Whether a slice fits its word.
     """
-    if tau == 0 or tau > MASK_32 or sigma <= 0 or sigma >= 2**40 or b < 0 or b >= 2**48:
-        return False
-    if abs(a) >= 2**47 or abs(m) >= 2**39 or abs(rho) >= 10**9:
-        return False
-    if b * (10**9 + abs(rho)) > 2 * 10**21:
-        return False
-    # a + b·sigma·sqrt(1 - rho²) >= 0
-    return a >= 0 or (b * sigma) ** 2 * (10**18 - rho**2) >= (a * 10**9) ** 2 * 10**18
+    return (
+        0 < tau
+        and tau <= MASK_32
+        and 0 < sigma
+        and sigma < 2**40
+        and 0 <= b
+        and b < 2**48
+        and abs(a) < 2**47
+        and abs(m) < 2**39
+        and abs(rho) < 10**9
+    )
 
 
 @internal
