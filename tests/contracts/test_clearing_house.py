@@ -686,6 +686,27 @@ def test_perp_profit_and_funding_sum_to_zero(harbour: Harbour, traders: tuple[in
     assert harbour.house.book(seller).unsettled == 0
 
 
+def test_the_side_that_the_mark_favours_pays_funding(
+    harbour: Harbour, traders: tuple[int, int]
+) -> None:
+    """Above the index longs pay shorts, below it shorts pay longs: size times the index's rise."""
+    buyer, seller = traders
+    for mark in (3030, 2970):
+        harbour.push(3000, 3000)
+        harbour.house.settle(buyer)
+        harbour.trade(buyer, seller, harbour.perp, 2 * WAD, 3000 * WAD)
+        start = harbour.oracle.perp(ETH)[1]
+        harbour.push(3000, mark)
+        harbour.evm.time += HOUR
+        harbour.push(3000, mark)
+        rise = harbour.oracle.perp(ETH)[1] - start
+        assert (rise > 0) == (mark > 3000)
+        harbour.house.settle(buyer)
+        (event,) = harbour.logged("PerpSettled")
+        assert event["funding"] == -2 * rise
+        harbour.trade(seller, buyer, harbour.perp, 2 * WAD, 3000 * WAD)
+
+
 def test_settling_changes_no_equity_and_no_version(
     harbour: Harbour, traders: tuple[int, int]
 ) -> None:
