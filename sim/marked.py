@@ -278,12 +278,17 @@ def _message(problem: Any, allowed: list[str]) -> str:
         shown_bound = f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
         return f"must be {word} {shown_bound}, got {got}"
     if kind == "literal_error":
-        return _refused(str(got), re.findall(r"'([^']*)'", context["expected"]))
+        return _refused(str(got), _literals(context["expected"]))
     if kind == "union_tag_invalid":
-        return _refused(str(context["tag"]), re.findall(r"'([^']*)'", context["expected_tags"]))
+        return _refused(str(context["tag"]), _literals(context["expected_tags"]))
     if kind == "union_tag_not_found":
         return f"needs {context['discriminator']}, which says of what kind it is"
     return f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {str(got)[:60]!r}"
+
+
+def _literals(text: str) -> list[str]:
+    """Return the values of `'a', 'b' or 3`, as pydantic lists what it expects."""
+    return [quoted or plain for quoted, plain in re.findall(r"'([^']*)'|(-?\d+|True|False)", text)]
 
 
 def _refused(got: str, allowed: list[str], what: str = "unknown") -> str:

@@ -68,6 +68,8 @@ def command(kind: str, name: str, folder: Path) -> None:
 
 def _names(name: str) -> dict[str, str]:
     """Return the spellings of a name: as in a scenario, as a module, as a class."""
+    if not re.fullmatch(r"[A-Za-z0-9 _-]*", name):
+        raise InputError(f"{name!r} is not a name; --folder says where to write")
     words = re.findall(r"[A-Za-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name))
     ident = "_".join(word.lower() for word in words)
     if not ident or ident[0].isdigit() or keyword.iskeyword(ident) or len(name) > 60:

@@ -32,7 +32,6 @@ def command(
       plimsoll validate black-thursday --set market.factors.ETH.vol=90% --canonical
       plimsoll validate --schema > scenario.schema.json
     """
-    from sim import rulebooks
     from sim.results.expectations import check
     from sim.scenario.loader import load
     from sim.scenario.schema import json_schema
@@ -46,7 +45,6 @@ def command(
     for name in scenarios:
         scenario = load(name, sets)
         check(scenario)
-        rulebooks.load(scenario.setup.rulebook)
         paths = scenario.paths()
         if canonical:
             click.echo(orjson.dumps(scenario.canonical, option=orjson.OPT_INDENT_2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Iterable
 
@@ -37,6 +38,9 @@ EXPIRIES_MAX = 12
 SURFACES_MAX = 64
 STABLE = "stable"
 ALL = "all"
+NAME = re.compile("[A-Za-z][A-Za-z0-9_]{0,31}")
+RESERVED = (STABLE, ALL, "default", "faults")
+"""What is no name of a factor or token: the oracle's settings and shocks use them."""
 
 
 class CollateralAsset(Model):
@@ -72,6 +76,13 @@ class MarketModel(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> MarketModel:
+        for key in ("factors", "collateral"):
+            for name in getattr(self, key):
+                if not NAME.fullmatch(name):
+                    allowed = "a name is a letter and at most 31 more letters, digits and _"
+                    raise SettingError((key, name), allowed)
+                if name in RESERVED:
+                    raise SettingError((key, name), f"{name!r} means something else")
         for name, asset in self.collateral.items():
             if asset.tracks is not None and asset.tracks not in self.factors:
                 refused = unknown("factor", asset.tracks, self.factors)

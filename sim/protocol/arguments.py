@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from sim.errors import InputError, unknown
@@ -29,6 +30,25 @@ DEFAULTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+class ArgumentError(InputError):
+    """An argument does not fit.
+
+    Parameters
+    ----------
+    key
+        Where arguments stand.
+    name
+        Of the argument.
+    problem
+        What is wrong, and what is allowed.
+    """
+
+    def __init__(self, key: str, name: str, problem: object) -> None:
+        super().__init__(f"{key}.{name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
 def arguments(
     contract: str,
     params: Mapping[str, Any],
@@ -52,16 +72,18 @@ def arguments(
 
     Raises
     ------
+    ArgumentError
+        A name that the constructor does not have, or a value that is no quantity.
     InputError
-        A name that the constructor does not have, one without a value, or a type that is neither
-        an integer nor, if allowed, an address.
+        A name without a value, or a type that is neither an integer nor, if allowed, an address.
     """
     entries = artifact(contract).abi
     inputs = [item for e in entries if e["type"] == "constructor" for item in e["inputs"]]
     kinds = {item["name"]: item["type"] for item in inputs}
     for name in params:
         if name not in kinds:
-            raise unknown(f"parameter of {contract}", name, kinds)
+            what = f"parameter of {Path(contract).stem}"
+            raise ArgumentError(key, name, unknown(what, name, kinds))
     values = {**DEFAULTS.get(contract, {}), **params}
     found: dict[str, Any] = {}
     for name, kind in kinds.items():
@@ -70,14 +92,17 @@ def arguments(
         elif "int" not in kind or kind.endswith("]"):
             raise InputError(f"{contract}: the constructor's {name} is of type {kind}")
         elif name in values:
-            found[name] = _integer(f"{key}.{name}", values[name])
+            try:
+                found[name] = _integer(values[name])
+            except ValueError as error:
+                raise ArgumentError(key, name, error) from None
     missing = [name for name in kinds if name not in found]
     if missing:
         raise InputError(f"{contract} needs {', '.join(missing)} under {key}")
     return found
 
 
-def _integer(name: str, value: Any) -> int:
+def _integer(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     for parse in (parse_duration, lambda text: to_wad(parse_ratio(text))):
@@ -85,4 +110,4 @@ def _integer(name: str, value: Any) -> int:
             return int(parse(value))
         except ValueError:
             continue
-    raise InputError(f"{name}: {value!r} is neither a ratio (5%) nor a duration (15m)")
+    raise ValueError(f"{value!r} is neither a ratio (5%) nor a duration (15m)")

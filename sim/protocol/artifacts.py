@@ -120,6 +120,8 @@ def _locate(contract: str | Path) -> Path:
     by_name = {path.stem: path for path in sorted(root.rglob("*.vy"))}
     if str(contract) in by_name:
         return by_name[str(contract)].resolve()
+    if str(contract).endswith(".vy"):
+        raise InputError(f"no Vyper file at {str(contract)!r}")
     raise unknown("contract", str(contract), by_name)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 from sim.errors import InputError, unknown
 from sim.protocol import feeds
 from sim.protocol.abi import Abi
-from sim.protocol.arguments import arguments
+from sim.protocol.arguments import ArgumentError, arguments
 from sim.protocol.artifacts import Artifact, artifact
 from sim.protocol.settings import ENGINES, RULES, ProtocolSettings
 from sim.reference.rulebook import Rulebook
@@ -154,12 +154,11 @@ def plan(
 def _engine(settings: ProtocolSettings, rulebook: Rulebook, owner: str, now: int) -> Iterable[Step]:
     """Yield the engine, with those that it builds on and its rulebook."""
     publication = (RULEBOOK, rulebook.as_wad(), now, 0)
+    check_engine(settings, rulebook)
     if settings.engine in ENGINES:
         yield from _shipped_engine("engine", settings.engine, settings.rulebook, rulebook, owner)
         yield Call("engine", "publish", publication)
         return
-    if not settings.engine.endswith(".vy"):
-        raise unknown("engine", settings.engine, ENGINES)
     bases = [v for v in settings.engine_params.values() if isinstance(v, str) and v in ENGINES]
     for base in dict.fromkeys(bases):
         name = base_name(base)
@@ -173,6 +172,22 @@ def _engine(settings: ProtocolSettings, rulebook: Rulebook, owner: str, now: int
                 f"{settings.engine} has a publish() that takes no {rulebook.kind} rulebook"
             )
         yield Call("engine", "publish", publication)
+
+
+def check_engine(settings: ProtocolSettings, rulebook: Rulebook) -> None:
+    """Refuse an engine that there is not, or that cannot run the rulebook (InputError)."""
+    if settings.engine in ENGINES:
+        _check_rulebook(settings.engine, settings.rulebook, rulebook)
+    elif not settings.engine.endswith(".vy"):
+        raise unknown("engine", settings.engine, ENGINES)
+
+
+def _check_rulebook(engine: str, title: str, rulebook: Rulebook) -> None:
+    if rulebook.kind != engine or not rulebook.on_chain:
+        raise InputError(
+            f"engine {engine!r} cannot run rulebook {title!r}: it is for "
+            f"{rulebook.kind!r}" + ("" if rulebook.on_chain else ", and only off chain")
+        )
 
 
 def engine_arguments(settings: ProtocolSettings, owner: str) -> dict[str, Any]:
@@ -193,9 +208,8 @@ def engine_arguments(settings: ProtocolSettings, owner: str) -> dict[str, Any]:
         if name == "owner" and value is None:
             return owner
         allowed = ", ".join((*ENGINES, *known))
-        raise InputError(
-            f"engine_params.{name}: {value!r} is no address; write one of {allowed}, or 0x…"
-        )
+        problem = f"{value!r} is no address; write one of {allowed}, or 0x…"
+        raise ArgumentError("engine_params", name, problem)
 
     return arguments(settings.engine, settings.engine_params, "engine_params", address)
 
@@ -213,11 +227,7 @@ def _publish(engine: str) -> str | None:
 def _shipped_engine(
     name: str, engine: str, title: str, rulebook: Rulebook, owner: str
 ) -> Iterable[Step]:
-    if rulebook.kind != engine or not rulebook.on_chain:
-        raise InputError(
-            f"engine {engine!r} cannot run rulebook {title!r}: it is for "
-            f"{rulebook.kind!r}" + ("" if rulebook.on_chain else ", and only off chain")
-        )
+    _check_rulebook(engine, title, rulebook)
     # The engines' helpers are contracts of their own, for the limit on code size.
     helpers = _HELPERS.get(engine, {})
     for helper, contract in helpers.items():
@@ -327,15 +337,34 @@ def _parameters(settings: ProtocolSettings) -> Iterable[Step]:
 
 
 def _rule(settings: ProtocolSettings) -> Iterable[Step]:
-    rule, params = settings.liquidation.rule, settings.liquidation.params
-    contract = RULES.get(rule, rule)
-    if not contract:
-        return
+    contract = rule_contract(settings)
+    if contract:
+        yield Deploy("rule", contract, tuple(rule_arguments(settings).values()))
+        yield Call("liquidator", "set_rule", (Ref("rule"),))
+
+
+def rule_contract(settings: ProtocolSettings) -> str:
+    """Return the contract of the liquidation rule, empty for the built-in one.
+
+    Raises
+    ------
+    InputError
+        There is no such rule.
+    """
+    rule = settings.liquidation.rule
     if rule not in RULES and not rule.endswith(".vy"):
         raise unknown("liquidation rule", rule, RULES)
-    own = arguments(contract, params, "liquidation.params")
-    yield Deploy("rule", contract, tuple(own.values()))
-    yield Call("liquidator", "set_rule", (Ref("rule"),))
+    return RULES.get(rule, rule)
+
+
+def rule_arguments(settings: ProtocolSettings) -> dict[str, Any]:
+    """Return the constructor's arguments of the liquidation rule by name; raises as `arguments`."""
+    contract, params = rule_contract(settings), settings.liquidation.params
+    if contract:
+        return arguments(contract, params, "liquidation.params")
+    for name in params:
+        raise ArgumentError("liquidation.params", name, "the built-in rule takes none")
+    return {}
 
 
 def _wad(values: Mapping[str, float]) -> dict[str, int]:

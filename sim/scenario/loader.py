@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 from pydantic import ValidationError
 
+from sim import rulebooks
 from sim.errors import InputError, unknown
 from sim.marked import Document, Mark, Path_, format_path, parse, parse_path, read, shown
 from sim.model import SettingError
+from sim.protocol import deploy
+from sim.protocol.arguments import ArgumentError
+from sim.protocol.settings import ENGINES, RULES
 from sim.scenario.model import Scenario
-from sim.units import QUOTE
+from sim.units import QUOTE, duration
 
 SUFFIXES = (".yaml", ".yml")
 EXTENDS_MAX = 16
@@ -39,6 +44,8 @@ def locate(name: str, folder: Path | None = None) -> Path:
     for place in (_library() / f"{name}.yaml", _library() / name):
         if place.is_file() and place.resolve().is_relative_to(_library().resolve()):
             return place
+    if candidate.suffix in SUFFIXES and candidate.is_dir():
+        raise InputError(f"no scenario file {name!r}: {candidate} is a folder")
     if candidate.suffix in SUFFIXES or "/" in name:
         raise InputError(f"no scenario file {name!r}: {candidate} does not exist")
     raise unknown("scenario", name, shipped())
@@ -130,7 +137,60 @@ def validate(document: Document, folder: Path) -> Scenario:
             raise document.explained(failure, group.agent.Params, where) from None
         except SettingError as error:
             raise scenario.error((*where, *error.path), error) from None
+    _check_protocol(scenario)
+    # Who cuts a run short with --set means to leave out what comes later.
+    horizon = (("horizon", key) for key in ("steps", "step"))
+    if not any(document.where(path).source == "--set" for path in horizon):
+        _check_times(scenario)
     return scenario
+
+
+_NOBODY = "0x" + 40 * "0"
+
+
+def _check_protocol(scenario: Scenario) -> None:
+    """Refuse what the protocol cannot be set up with."""
+    settings = scenario.setup
+    with _placed(scenario, "rulebook"):
+        rulebook = rulebooks.load(settings.rulebook)
+    with _placed(scenario, "engine"):
+        deploy.check_engine(settings, rulebook)
+    if settings.engine not in ENGINES:
+        with _placed(scenario, "engine_params"):
+            deploy.engine_arguments(settings, _NOBODY)
+    with _placed(scenario, "liquidation", "rule"):
+        deploy.rule_contract(settings)
+    # What is shipped fits without parameters; what is not must be compiled.
+    if settings.liquidation.params or settings.liquidation.rule not in RULES:
+        with _placed(scenario, "liquidation", "params"):
+            deploy.rule_arguments(settings)
+
+
+def _check_times(scenario: Scenario) -> None:
+    """Refuse what is to happen after the last block."""
+    end = scenario.horizon.length
+    times: list[tuple[Path_, int]] = [
+        (("market", "shocks", i, "at"), shock.at) for i, shock in enumerate(scenario.market.shocks)
+    ]
+    times += [
+        (("oracle", "faults", i, "from"), fault.start)
+        for i, fault in enumerate(scenario.oracle.faults)
+    ]
+    for path, time in times:
+        if time > end:
+            last = f"the last block is {duration(end)} from the start"
+            raise scenario.error(path, f"{duration(time)} is never reached, {last}")
+
+
+@contextmanager
+def _placed(scenario: Scenario, *path: str) -> Iterator[None]:
+    """Give an `InputError` the place in the file of what is at `path` below `protocol`."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise scenario.error(("protocol", *path, error.name), error.problem) from None
+    except InputError as error:
+        raise scenario.error(("protocol", *path), error) from None
 
 
 def _library() -> Path:

@@ -34,6 +34,8 @@ from sim.units import Money, from_wad, quote_of, to_quanta
 
 SPOT_MIN = 1e-6
 """Least spot and strike at the start, a thousand units of what the chain resolves."""
+RESERVED = ("book", "oracle")
+"""What no group of agents is called: the owner of the user's book, and sources of prices."""
 GAS_MIN = 10_000_000
 """A block that holds the largest transaction, after the oracle's."""
 
@@ -74,7 +76,7 @@ class AgentGroup(Model):
 
     use: str
     """A name of `plimsoll list agents`, or `package.module:Class`."""
-    name: str | None = None
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     """Name of the group; `use` unless given."""
     count: int = Field(default=1, ge=1, le=100_000)
     """How many."""
@@ -85,6 +87,8 @@ class AgentGroup(Model):
 
     @model_validator(mode="after")
     def _found(self, info: ValidationInfo) -> AgentGroup:
+        if self.label in RESERVED:
+            raise SettingError(("name",), f"{self.label!r} means something else")
         self._quote = quote_of(info)
         try:
             self._class = find(self.use, (info.context or {}).get("folder"))

@@ -99,6 +99,6 @@ def test_new_overwrites_nothing_and_wants_a_name(tmp_path):
     assert "class DipBuyer(" in (tmp_path / "dip_buyer.py").read_text()
     with pytest.raises(InputError, match=r"dip_buyer\.py exists"):
         run(new, "agent", "dip-buyer", "--folder", str(tmp_path))
-    for name in ("7up", "???", "class"):
+    for name in ("7up", "???", "class", "../../evil", "a/b"):
         with pytest.raises(InputError, match="is not a name"):
             run(new, "agent", name, "--folder", str(tmp_path))

@@ -181,7 +181,53 @@ BAD = [
     ("extends: black-tuesday", r"extends: unknown scenario 'black-tuesday'; did you mean"),
     ("extends: mine.yaml", r"extends itself: mine\.yaml → mine\.yaml"),
     ("name: Has Spaces", r"name: string should match pattern"),
-    ("schema: 2", r"schema: "),
+    ("schema: 2", r":1:1: schema: unknown '2' \(allowed: 1\)"),
+    (
+        "protocol: {liquidation: {rule: nope}}",
+        r":1:26: protocol\.liquidation\.rule: unknown liquidation rule 'nope' \(allowed: built_in",
+    ),
+    (
+        "protocol: {liquidation: {rule: Nope.vy}}",
+        r":1:26: protocol\.liquidation\.rule: no Vyper file at 'Nope\.vy'$",
+    ),
+    (
+        "protocol: {liquidation: {params: {fsat: 5m}}}",
+        r":1:35: protocol\.liquidation\.params\.fsat: unknown parameter.* did you mean 'fast'",
+    ),
+    (
+        "protocol: {liquidation: {params: {fast: 5kg}}}",
+        r":1:35: protocol\.liquidation\.params\.fast: '5kg' is neither",
+    ),
+    (
+        "protocol: {liquidation: {rule: built_in, params: {fast: 5m}}}",
+        r":1:51: .*\.params\.fast: the built-in rule takes none",
+    ),
+    ("protocol: {rulebook: hause}", r":1:12: protocol\.rulebook: unknown rulebook 'hause'; did"),
+    ("protocol: {engine: ltv}", r":1:12: protocol\.engine: engine 'ltv' cannot run rulebook"),
+    ("protocol: {engine: magic}", r":1:12: protocol\.engine: unknown engine 'magic'"),
+    (
+        "market: {shocks: [{kind: rate, at: 99d, size: 1%}]}",
+        r":1:32: market\.shocks\[0\]\.at: 99 d is never reached, the last block is 9 min from",
+    ),
+    (
+        "oracle: {faults: [{kind: stuck, feed: ETH, from: 10m, for: 1m}]}",
+        r":1:44: oracle\.faults\[0\]\.from: 10 min is never reached",
+    ),
+    (
+        "market: {factors: {'': {kind: gbm, spot: 1, vol: 50%}}}",
+        r":1:20: market\.factors\.: a name is a letter and at most 31",
+    ),
+    (
+        "market: {factors: {E-T: {kind: gbm, spot: 1, vol: 50%}}}",
+        r":1:20: market\.factors\.E-T: a name is a letter",
+    ),
+    (
+        "market: {factors: {all: {kind: gbm, spot: 1, vol: 50%}}}",
+        r"market\.factors\.all: 'all' means something else",
+    ),
+    ("market: {collateral: {'a b': {}}}", r":1:23: market\.collateral\.a b: a name is a letter"),
+    ("agents: [{use: whale, name: 'a b/../#'}]", r":1:23: agents\[0\]\.name: string should match"),
+    ("agents: [{use: whale, name: oracle}]", r":1:23: agents\[0\]\.name: 'oracle' means somethi"),
     (
         "market: {factors: {ETH: {spot: 1e-12}}}",
         r":1:26: market\.factors\.ETH\.spot: a spot of 1e-12 is too small",
@@ -211,6 +257,17 @@ def test_a_missing_scenario_names_the_nearest():
         locate("black-tursday")
     with pytest.raises(InputError, match=r"no scenario file 'nowhere/x\.yaml'"):
         locate("nowhere/x.yaml")
+
+
+def test_what_a_shorter_run_leaves_out_is_no_mistake(write):
+    path = write(BASE + "oracle: {faults: [{kind: stuck, feed: ETH, from: 9m, for: 1m}]}\n")
+    assert load(path, ["horizon.steps=3"]).horizon.steps == 3
+
+
+def test_a_folder_is_no_scenario(write):
+    Path("dir.yaml").mkdir()
+    with pytest.raises(InputError, match=r"dir\.yaml is a folder"):
+        locate("dir.yaml")
 
 
 def test_a_file_that_is_no_text_is_refused(write):
