@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, ClassVar, Sequence
+from typing import ClassVar, Sequence
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from sim.agents.base import Agent, Params
 from sim.agents.intents import (
@@ -21,36 +20,8 @@ from sim.agents.intents import (
 )
 from sim.agents.traders import closing, deposits, enters, expected_equity
 from sim.agents.view import HEALTHY, INSOLVENT, SOLVENT, Distress, View
-from sim.model import Model
-from sim.units import Ratio, parse_duration
-
-
-class Delay(Model):
-    """A delay in steps or in time."""
-
-    steps: int = Field(default=0, ge=0)
-    seconds: int = Field(default=0, ge=0)
-
-    def over(self, since: int, step: int, interval: int) -> bool:
-        """Whether it has passed between two steps of `interval` seconds."""
-        return step - since >= self.steps and (step - since) * interval >= self.seconds
-
-
-def _delay(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return {"steps": value}
-    if isinstance(value, str):
-        match = re.match(r"^\s*(\d+)\s*steps?\s*$", value)
-        if match:
-            return {"steps": int(match[1])}
-        try:
-            return {"seconds": parse_duration(value)}
-        except ValueError:
-            raise ValueError(f"{value!r} is not a delay; write 2 steps or 30s") from None
-    return value
-
-
-Latency = Annotated[Delay, BeforeValidator(_delay)]
+from sim.model import Delay, Latency
+from sim.units import Ratio
 
 
 class KeeperParams(Params):

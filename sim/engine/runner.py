@@ -136,7 +136,9 @@ def _write(
             world=world,
             paths=plan.paths,
             instruments=plan.instruments,
-            oracle=Oracle(scenario.oracle, plan.paths.at(0), scenario.streams),
+            oracle=Oracle(
+                scenario.oracle, plan.paths.at(0), scenario.streams, scenario.horizon.step
+            ),
             streams=scenario.streams,
             reference=plan.reference,
             order=scenario.blocks.order,

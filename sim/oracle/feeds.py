@@ -101,10 +101,13 @@ class Oracle:
         The market at the start: it names factors, assets and expiries.
     streams
         Noise comes from `oracle/<feed>/<source>` at the step.
+    interval
+        Seconds between two blocks.
     """
 
-    def __init__(self, model: OracleModel, market: Market, streams: Streams) -> None:
+    def __init__(self, model: OracleModel, market: Market, streams: Streams, interval: int) -> None:
         self._start = market.time
+        self._interval = interval
         self._streams = streams
         self._channels: list[_Channel] = []
         for feed in _readings(market):
@@ -143,8 +146,9 @@ class Oracle:
         if due:
             confidence = min(1.0, max(0.0, policy.confidence - policy.widening * move))
             report = tuple(replace(update, confidence=confidence) for update in measured)
-            delay = 0 if first else policy.latency
-            delay += sum(fault.by for fault in faults if isinstance(fault, Late))
+            delays = [] if first else [policy.latency]
+            delays += [fault.by for fault in faults if isinstance(fault, Late)]
+            delay = sum(part.length(self._interval) for part in delays)
             held = [fault for fault in faults if isinstance(fault, OutOfOrder)]
             arrival = time + delay
             if held:

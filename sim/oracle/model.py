@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from sim.errors import unknown
-from sim.model import Model, SettingError
+from sim.model import Delay, Lag, Model, SettingError
 from sim.units import Duration, Ratio
 
 SOURCES_MAX = 7
@@ -26,8 +26,8 @@ class FeedPolicy(Model):
     """Longest time between two updates."""
     deviation: Ratio = Field(default=0.005, ge=0)
     """Relative move (of a vol: of its level) that is pushed at once; 0 pushes at every step."""
-    latency: Duration = Field(default=0, ge=0)
-    """From measurement to arrival on chain."""
+    latency: Lag = Delay()
+    """From measurement to arrival on chain, in time or steps."""
     noise: Ratio = Field(default=0.0, ge=0, lt=1)
     """Standard deviation of a relative error of each source at each measurement."""
     confidence: Ratio = Field(default=1.0, ge=0, le=1)
@@ -79,8 +79,14 @@ class Late(_Fault):
     """Updates arrive later by `by`."""
 
     kind: Literal["late"] = "late"
-    by: Duration = Field(gt=0)
-    """Added latency."""
+    by: Lag
+    """Added latency, in time or steps."""
+
+    @model_validator(mode="after")
+    def _adds(self) -> Late:
+        if self.by == Delay():
+            raise SettingError(("by",), "must be above 0")
+        return self
 
 
 class Spike(_Fault):

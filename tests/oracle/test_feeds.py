@@ -32,7 +32,7 @@ def paths(size: float = 0.0, at: int = 3_000) -> Paths:
 
 
 def play(market: Paths, **settings) -> list[list[FeedUpdate]]:
-    oracle = Oracle(OracleModel.model_validate(settings), market.at(0), Streams(1))
+    oracle = Oracle(OracleModel.model_validate(settings), market.at(0), Streams(1), STEP)
     return [oracle.updates(step, market.at(step)) for step in range(STEPS)]
 
 
@@ -73,8 +73,9 @@ def test_a_feed_is_pushed_at_its_heartbeat_or_when_it_deviates():
     assert list(spots(quiet)) == [0, 60]
 
 
-def test_latency_delays_the_arrival_and_keeps_the_time_of_measurement():
-    blocks = play(paths(-0.1), default={"heartbeat": "9h", "latency": "5m"})
+@pytest.mark.parametrize("latency", ["5m", 300, "5 steps"])
+def test_latency_delays_the_arrival_and_keeps_the_time_of_measurement(latency):
+    blocks = play(paths(-0.1), default={"heartbeat": "9h", "latency": latency})
     assert spots(blocks) == {0: [200.0], 55: [180.0]}
     assert blocks[55][0].time == START + 3_000
 
@@ -182,8 +183,9 @@ def test_a_fault_strikes_the_feed_it_names():
     ("settings", "message"),
     [
         ({"default": {"heartbeat": 0}}, "greater than 0"),
-        ({"default": {"latency": "soon"}}, "not a duration"),
+        ({"default": {"latency": "soon"}}, "not a delay"),
         ({"default": {"latencyy": 1}}, "Extra inputs"),
+        ({"faults": [{"kind": "late", "feed": "ETH", "from": 0, "for": 1, "by": 0}]}, "above 0"),
         ({"ETH": {"confidence": 2}}, "less than or equal to 1"),
         ({"faults": [{"kind": "melted", "feed": "ETH", "from": 0, "for": 1}]}, "does not match"),
         ({"faults": [{"kind": "stuck", "feed": "ETH", "from": 0}]}, "Field required"),

@@ -30,7 +30,9 @@ class Harbour:
         plan = self.plan
         self.world = World(chain, plan.steps, plan.listing, plan.names, plan.agents, 0.1)
         self.truth = plan.paths.at(0)
-        self.oracle = Oracle(plan.scenario.oracle, self.truth, plan.scenario.streams)
+        self.oracle = Oracle(
+            plan.scenario.oracle, self.truth, plan.scenario.streams, plan.scenario.horizon.step
+        )
         board = Board(self.truth, plan.instruments)
         self.time = int(plan.paths.times[0]) - 100
         for stage in (
