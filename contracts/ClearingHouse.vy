@@ -85,6 +85,9 @@ def deposit(account: uint256, asset: uint256, amount: uint256):
         assert asset == QUOTE, "clearing: the fund takes quote"
     else:
         assert accounts._is_operator(account, msg.sender), "clearing: not an operator"
+        # Not the fund's: anyone could make a bid for it miss the state that it expects.
+        portfolio._bump(account)
+    assert amount > 0, "clearing: nothing to deposit"
     terms: IRegistry.Asset = staticcall cash_ledger.REGISTRY.incoming(asset)
     value: uint256 = amount * terms.unit
     booked: uint256 = 0
@@ -94,7 +97,6 @@ def deposit(account: uint256, asset: uint256, amount: uint256):
     else:
         booked = portfolio._receive(account, asset, value)
     assert booked <= terms.cap, "clearing: cap reached"
-    portfolio._bump(account)
     log IClearingHouse.Deposited(
         account=account, asset=asset, sender=msg.sender, amount=value
     )
@@ -124,7 +126,9 @@ def withdraw(account: uint256, asset: uint256, amount: uint256, to: address):
         portfolio._send(account, asset, value)
     portfolio._bump(account)
     self._check_initial(account, self._oracle())
-    log IClearingHouse.Withdrawn(account=account, asset=asset, to=to, amount=value)
+    log IClearingHouse.Withdrawn(
+        account=account, asset=asset, sender=msg.sender, to=to, amount=value
+    )
     assert extcall IERC20(terms.token).transfer(to, amount, default_return_value=True), (
         "clearing: token refused"
     )
@@ -157,7 +161,9 @@ def transfer(source: uint256, target: uint256, asset: uint256, amount: uint256):
     portfolio._bump(target)
     self._check_initial(source, oracle)
     self._admit(target, before, portfolio._book(target, oracle), 0, True, True)
-    log IClearingHouse.Transferred(source=source, target=target, asset=asset, amount=amount)
+    log IClearingHouse.Transferred(
+        source=source, target=target, asset=asset, sender=msg.sender, amount=amount
+    )
 
 
 @external
@@ -172,7 +178,7 @@ def switch_scheme(account: uint256, scheme: uint256):
     portfolio._set_scheme(account, scheme)
     portfolio._bump(account)
     self._check_initial(account, self._oracle())
-    log IClearingHouse.SchemeSwitched(account=account, scheme=scheme)
+    log IClearingHouse.SchemeSwitched(account=account, sender=msg.sender, scheme=scheme)
 
 
 @external
@@ -484,9 +490,10 @@ def _trade(
         moves = self._insert(moves, leg)
         flow += leg.cash
         rate: uint256 = fees.option
+        value: int256 = 0
         if position._kind(leg.instrument) == position.PERPETUAL:
             rate = fees.perp
-            value: int256 = portfolio._value(leg.instrument, leg.size, oracle)
+            value = portfolio._value(leg.instrument, leg.size, oracle)
             cash_ledger._settle_perp(value)
             flow += value
         if rate > 0:
@@ -497,6 +504,7 @@ def _trade(
             instrument=leg.instrument,
             size=leg.size,
             cash=leg.cash,
+            settled=value,
         )
     after: IRiskEngine.Book = before
     after.positions = portfolio._merge(account, kept, moves, 1, oracle)

@@ -47,7 +47,8 @@ DUST: constant(int256) = 10_000             # of a price: its share that roundin
 MAX_BUFFER: constant(uint256) = 10**18
 MAX_MIN_FRACTION: constant(uint256) = 10**17
 MAX_FEE: constant(uint256) = 10**17
-MIN_DURATION: constant(uint256) = 60
+MIN_START_PRICE: constant(uint256) = 5 * 10**17     # the bidder of the flag's block gets no more
+MIN_DURATION: constant(uint256) = 600       # some fifty blocks in which others can bid more
 MAX_DURATION: constant(uint256) = 7 * 86400
 
 _REGISTRY: immutable(IRegistry)
@@ -864,7 +865,9 @@ def _set_parameters(parameters: ILiquidator.Parameters):
     assert parameters.buffer <= MAX_BUFFER, "liquidator: buffer out of range"
     assert parameters.min_fraction <= MAX_MIN_FRACTION, "liquidator: fraction out of range"
     assert parameters.fee <= MAX_FEE, "liquidator: fee out of range"
-    assert parameters.start_price <= WAD, "liquidator: price out of range"
+    assert (
+        MIN_START_PRICE <= parameters.start_price and parameters.start_price <= WAD
+    ), "liquidator: price out of range"
     assert (
         min(parameters.solvent_duration, parameters.insolvent_duration) >= MIN_DURATION
         and max(parameters.solvent_duration, parameters.insolvent_duration) <= MAX_DURATION

@@ -128,10 +128,11 @@ YEAR: constant(int256) = 365 * 86400
 WINDOW: constant(uint256) = 1800            # settlement window before an expiry
 NO_UNDERLYING: constant(uint256) = 255
 
-MAX_HEARTBEAT: constant(uint256) = 30 * 86400
+MAX_OPENING: constant(uint256) = 2 * 86400  # slow aggregators answer once a day
+MAX_HEARTBEAT: constant(uint256) = 7 * 86400
 MAX_RECOVERY: constant(uint256) = 86400
-MAX_BAND: constant(uint256) = 5 * 10**17
-MAX_CAP: constant(uint256) = 10**17
+MAX_BAND: constant(uint256) = 10**17        # further apart, mark or index is wrong
+MAX_CAP: constant(uint256) = 10**16         # an hour; a quarter of the position in a day
 MIN_PERIOD: constant(uint256) = 3600
 MAX_PERIOD: constant(uint256) = 30 * 86400
 
@@ -268,6 +269,7 @@ def configure(feed: uint256, policy: Policy, sources: DynArray[address, 8]):
     assert policy.quorum <= len(sources), "oracle: quorum above sources"
     assert kind != VOL or len(sources) <= 1, "oracle: one source of vol"
     assert policy.opening <= policy.liquidation, "oracle: opening outlasts liquidation"
+    assert policy.opening <= MAX_OPENING, "oracle: heartbeat too long"
     assert policy.liquidation <= MAX_HEARTBEAT, "oracle: heartbeat too long"
     assert policy.deviation <= WAD and policy.jump <= WAD, "oracle: bound too wide"
     assert policy.recovery <= MAX_RECOVERY, "oracle: recovery too slow"

@@ -13,6 +13,7 @@
 """
 from ethereum.ercs import IERC20Detailed
 from interfaces import IBackstop
+from interfaces import IClearingHouse
 from interfaces import IOracle
 from interfaces import IRegistry
 from interfaces import IVenue
@@ -45,7 +46,9 @@ MAX_RULEBOOK: constant(uint256) = 2**96
 MAX_DECIMALS: constant(uint256) = 18
 MAX_TERM: constant(uint256) = 3 * 365 * 86400   # of a listed expiry
 MAX_CAP: constant(uint256) = 10**12 * 10**18
-MAX_FEE: constant(uint256) = 5 * 10**16
+# Fees come on top of the limit of a signed order. A premium may be a thousandth of the underlying.
+MAX_PERP_FEE: constant(uint256) = 10**16
+MAX_OPTION_FEE: constant(uint256) = 10**15
 MAX_RATE: constant(uint256) = 10 * 10**18       # per year, each of base, slope and steep
 
 guardian: public(address)
@@ -244,17 +247,23 @@ def set_fees(fees: IRegistry.Fees):
     @notice Set what each side of a trade pays.
     """
     ownable._check_owner()
-    assert fees.perp <= MAX_FEE and fees.option <= MAX_FEE, "registry: fee out of range"
+    assert fees.perp <= MAX_PERP_FEE, "registry: fee out of range"
+    assert fees.option <= MAX_OPTION_FEE, "registry: fee out of range"
     self._fees = fees.perp | fees.option << FEE_BITS
     log IRegistry.FeesSet(fees=fees)
 
 
 @external
+@reentrant
 def set_interest(interest: IRegistry.Interest):
     """
-    @notice Set the curve of interest on debt; it applies from each account's next accrual on.
+    @notice Set the curve of interest on debt; until now the old one applies.
+    @dev Sweeping the fees touches the fund, so that interest accrues, and needs no price. Meanwhile
+         the clearing house reads the old curve here.
     """
     ownable._check_owner()
+    if self.clearing_house != empty(address):
+        extcall IClearingHouse(self.clearing_house).sweep_fees()
     assert max(interest.base, max(interest.slope, interest.steep)) <= MAX_RATE, (
         "registry: rate out of range"
     )

@@ -585,6 +585,28 @@ MUTANTS = (
         ORACLE,
     ),
     Mutant(
+        "modules/versions.vy",
+        "a rulebook tightens at once",
+        '        assert activation + ramp >= now + MIN_CHANGE, "versions: change too sudden"\n',
+        "",
+        "test_scenario_engine.py",
+    ),
+    Mutant(
+        "Registry.vy",
+        "a new rate is charged for the past",
+        "        extcall IClearingHouse(self.clearing_house).sweep_fees()\n",
+        "        pass\n",
+        INCIDENTS,
+    ),
+    Mutant(
+        "ClearingHouse.vy",
+        "anyone changes the state of the fund",
+        "        # Not the fund's: anyone could make a bid for it miss the state that it expects.\n"
+        "        portfolio._bump(account)\n",
+        "        pass\n    portfolio._bump(account)\n",
+        HOUSE,
+    ),
+    Mutant(
         "Registry.vy",
         "anyone is a venue",
         '    assert self.is_venue[venue], "registry: not a venue"\n',

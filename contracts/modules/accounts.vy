@@ -36,7 +36,9 @@ def grant(account: uint256, operator: address, roles: IClearingHouse.Role):
             "accounts: only the owner grants settings"
         )
     self.roles[account][operator] = roles
-    log IClearingHouse.Granted(account=account, operator=operator, roles=roles)
+    log IClearingHouse.Granted(
+        account=account, operator=operator, sender=msg.sender, roles=roles
+    )
 
 
 @external

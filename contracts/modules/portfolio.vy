@@ -389,9 +389,13 @@ def _name(word: uint256) -> uint256:
 @view
 def _fee(instrument: uint256, size: int256, rate: uint256, oracle: IOracle) -> uint256:
     """
-    @notice Fee of a trade of `size` (WAD) at a rate of the perpetual's mark, rounded up.
+    @notice Fee of a trade of `size` (WAD) at a rate of the perpetual's mark, rounded up; nothing while
+            there is none, so that options can be closed.
     """
-    notional: uint256 = convert(abs(self._value(instrument, size, oracle)), uint256)
+    mark: uint256 = 0
+    index: int256 = 0
+    mark, index = self._mark(position._underlying(instrument), oracle)
+    notional: uint256 = convert(abs(size // UNIT), uint256) * mark
     return (notional * rate + WAD - 1) // WAD
 
 

@@ -20,6 +20,7 @@ event Published:
 
 
 # A version: address of the blob, activation << 160, ramp << 208.
+MIN_CHANGE: constant(uint256) = 86_400     # notice and ramp together: a day to close or bring money in
 MAX_RAMP: constant(uint256) = 90 * 86_400
 MAX_DELAY: constant(uint256) = 365 * 86_400
 WAD: constant(uint256) = 10 ** 18
@@ -52,7 +53,8 @@ def version(rulebook: uint256, index: uint256) -> (address, uint256, uint256):
 @internal
 def _publish(rulebook: uint256, data: Bytes[blob.MAX_DATA], activation: uint256, ramp: uint256):
     """
-    @notice Append a version, or replace the pending one.
+    @notice Append a version, or replace the pending one. All but the first apply in full after a day
+            at the earliest.
     """
     now: uint256 = block.timestamp
     index: uint256 = self.count[rulebook]
@@ -62,6 +64,7 @@ def _publish(rulebook: uint256, data: Bytes[blob.MAX_DATA], activation: uint256,
     if index > 0:
         previous: uint256 = self.history[rulebook][index - 1]
         earliest = max(now, self._activation(previous) + (previous >> 208))
+        assert activation + ramp >= now + MIN_CHANGE, "versions: change too sudden"
     else:
         assert ramp == 0, "versions: nothing to ramp from"
     assert activation >= earliest, "versions: activation too early"

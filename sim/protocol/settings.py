@@ -39,11 +39,11 @@ class Liquidation(Model):
     """b: a partial liquidation stops at equity of (1 + b) times maintenance margin."""
     min_fraction: Share = 0.01
     """Smallest fraction that a bid may take, unless it ends the liquidation."""
-    solvent_duration: Span = 7_200
+    solvent_duration: Annotated[Duration, Field(ge=600)] = 7_200
     """Of the built-in price path, in force if the rule does not answer."""
-    insolvent_duration: Span = 3_600
+    insolvent_duration: Annotated[Duration, Field(ge=600)] = 3_600
     """The same for the insolvent phase."""
-    start_price: Share = 0.98
+    start_price: Annotated[Ratio, Field(ge=0.5, le=1)] = 0.98
     """Price fraction at the start of the built-in path."""
 
 
@@ -67,7 +67,7 @@ class Fees(Model):
 
     perp: Annotated[Ratio, Field(ge=0, le=0.01)] = 0.0005
     """Of size times mark, from each side of a trade in a perpetual."""
-    option: Annotated[Ratio, Field(ge=0, le=0.01)] = 0.0003
+    option: Annotated[Ratio, Field(ge=0, le=0.001)] = 0.0003
     """Of size times the mark of the underlying, from each side of a trade in an option."""
     liquidation: Annotated[Ratio, Field(ge=0, le=0.1)] = 0.005
     """Of the value moved by a bid, on top of its price."""
@@ -89,13 +89,13 @@ class Interest(Model):
 class Perpetual(Model):
     """Funding, and the bound of the mark around the index."""
 
-    band: Annotated[Ratio, Field(ge=0, le=0.5)] = 0.05
+    band: Annotated[Ratio, Field(ge=0, le=0.1)] = 0.05
     """Furthest that the mark may be from the index."""
     period: Span = 28_800
     """Time over which a premium is paid."""
     base: Ratio = 0.0
     """Funding an hour without a premium."""
-    cap: Annotated[Ratio, Field(ge=0, le=0.1)] = 0.0075
+    cap: Annotated[Ratio, Field(ge=0, le=0.01)] = 0.0075
     """Largest funding an hour."""
 
 

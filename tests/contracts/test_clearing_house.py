@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.feeds import DAY, ETH, HOUR, STABLE, WAD, Desk
+from tests.contracts.feeds import DAY, ETH, FORWARD, HOUR, RATE, SPOT, STABLE, WAD, Desk
 from tests.contracts.harbour import (
     SCHEME,
     SETTINGS,
@@ -53,7 +53,7 @@ def test_roles_are_granted_exactly(harbour: Harbour) -> None:
     owner, bob = harbour.owner(account), harbour.evm.address("bob")
     harbour.house.grant(account, bob, TRADE | WITHDRAW, sender=owner)
     assert harbour.logged("Granted") == [
-        {"account": account, "operator": bob, "roles": TRADE | WITHDRAW}
+        {"account": account, "operator": bob, "sender": owner, "roles": TRADE | WITHDRAW}
     ]
     assert harbour.house.roles(account, bob) == TRADE | WITHDRAW
     assert harbour.house.may(account, bob, TRADE)
@@ -135,6 +135,17 @@ def test_anyone_may_give_quote_to_the_fund(harbour: Harbour) -> None:
         harbour.house.deposit(FUND, WETH, 1, sender=bob)
 
 
+def test_a_gift_to_the_fund_changes_no_bid_for_it(harbour: Harbour) -> None:
+    """Whoever bids names the state that it expects, which no stranger must change."""
+    account = harbour.open("alice", dollars=1)
+    for target, change in ((account, 1), (FUND, 0)):
+        before = harbour.house.version(target)
+        harbour.deposit(target, 1)
+        assert harbour.house.version(target) == before + change
+        with pytest.raises(Reverted, match="clearing: nothing to deposit"):
+            harbour.deposit(target, 0)
+
+
 def test_a_deposit_above_the_cap_is_refused(harbour: Harbour) -> None:
     account = harbour.open("alice", weth=3)
     harbour.registry.set_cap(WETH, 4 * WAD)
@@ -158,7 +169,7 @@ def test_a_token_that_answers_false_is_refused(harbour: Harbour) -> None:
     owner = harbour.owner(account)
     harbour.quote.misbehave(0, True)
     with pytest.raises(Reverted, match="clearing: token refused"):
-        harbour.house.deposit(account, 0, 0, sender=owner)
+        harbour.house.deposit(account, 0, USD, sender=owner)
     with pytest.raises(Reverted, match="clearing: token refused"):
         harbour.house.withdraw(account, 0, USD, owner, sender=owner)
 
@@ -197,7 +208,7 @@ def test_a_withdrawal_pays_out(harbour: Harbour) -> None:
     owner, bob = harbour.owner(account), harbour.evm.address("bob")
     harbour.house.withdraw(account, 0, 40 * USD, bob, sender=owner)
     assert harbour.logged("Withdrawn") == [
-        {"account": account, "asset": 0, "to": bob, "amount": 40 * WAD}
+        {"account": account, "asset": 0, "sender": owner, "to": bob, "amount": 40 * WAD}
     ]
     assert harbour.quote.balanceOf(bob) == 40 * USD
     assert harbour.house.cash(account) == 60 * WAD
@@ -278,7 +289,13 @@ def test_a_transfer_moves_cash_and_collateral(harbour: Harbour) -> None:
     owner = harbour.owner(source)
     harbour.house.transfer(source, target, 0, 30 * WAD + 1, sender=owner)
     assert harbour.logged("Transferred") == [
-        {"source": source, "target": target, "asset": 0, "amount": 30 * WAD + 1}
+        {
+            "source": source,
+            "target": target,
+            "asset": 0,
+            "sender": owner,
+            "amount": 30 * WAD + 1,
+        }
     ]
     harbour.house.transfer(source, target, WETH, 2 * WAD, sender=owner)
     assert harbour.house.cash(target) == 30 * WAD + 1
@@ -353,7 +370,9 @@ def test_a_scheme_is_switched(harbour: Harbour, second_scheme: int) -> None:
         harbour.house.switch_scheme(account, 9, sender=owner)
     harbour.house.switch_scheme(account, second_scheme, sender=owner)
     assert harbour.house.scheme_id(account) == second_scheme
-    assert harbour.logged("SchemeSwitched") == [{"account": account, "scheme": second_scheme}]
+    assert harbour.logged("SchemeSwitched") == [
+        {"account": account, "sender": owner, "scheme": second_scheme}
+    ]
     harbour.registry.set_pause(OPENING_PAUSED)
     with pytest.raises(Reverted, match="registry: opening is paused"):
         harbour.house.switch_scheme(account, SCHEME, sender=owner)
@@ -644,9 +663,9 @@ def test_the_fee_of_closing_is_at_most_what_is_there(
 ) -> None:
     account, other = strained
     harbour.wait(60, 2270)
-    harbour.registry.set_fees((5 * WAD // 100, 0))
+    harbour.registry.set_fees((WAD // 100, 0))
     equity = harbour.equity(account)
-    assert 0 < equity < 2270 * WAD * 3 // 20
+    assert 0 < equity < 2270 * WAD * 3 // 100
     harbour.trade(other, account, harbour.perp, 3 * WAD, 2270 * WAD)
     fees = {event["account"]: event["amount"] for event in harbour.logged("FeeTaken")}
     assert fees[account] == equity
@@ -661,6 +680,28 @@ def test_closing_below_zero_pays_no_fee(harbour: Harbour, strained: tuple[int, i
     harbour.registry.set_fees((WAD // 1000, 0))
     harbour.trade(other, account, harbour.perp, WAD, 2200 * WAD)
     assert [event["account"] for event in harbour.logged("FeeTaken")] == [other]
+
+
+def test_without_a_mark_closing_an_option_is_free(
+    harbour: Harbour, traders: tuple[int, int]
+) -> None:
+    """Fees are of the mark, which a market of options alone does not have."""
+    a, b = traders
+    harbour.registry.set_fees((0, WAD // 1000))
+    harbour.trade(a, b, harbour.call(3000), WAD, 100 * WAD)
+    assert [event["amount"] for event in harbour.logged("FeeTaken")] == [3 * WAD, 3 * WAD]
+    desk = Desk(harbour.evm)
+    desk.configure(STABLE)
+    desk.list_underlying(ETH)
+    desk.push(STABLE, WAD)
+    desk.push(SPOT, 3000 * WAD)
+    desk.push(FORWARD, 3000 * WAD, ETH, harbour.expiry)
+    desk.push(RATE, 0, ETH, harbour.expiry)
+    desk.shape(ETH, harbour.expiry)
+    harbour.use_oracle(desk.oracle)
+    harbour.trade(b, a, harbour.call(3000), WAD, 100 * WAD)
+    assert harbour.house.positions(a) == []
+    assert harbour.logged("FeeTaken") == []
 
 
 # Settlement

@@ -644,6 +644,22 @@ def test_debt_before_anyone_has_set_interest() -> None:
     assert harbour.equity(borrower) == 5000 * WAD
 
 
+def test_a_new_rate_is_not_charged_for_the_past(harbour: Harbour) -> None:
+    """The interest of a day at the old curve, though nobody touched a debtor in it."""
+    borrower = harbour.open("borrower", weth=2)
+    harbour.open("lender", 50_000)
+    harbour.house.withdraw(
+        borrower, 0, 1000 * USD, harbour.owner(borrower), sender=harbour.owner(borrower)
+    )
+    harbour.wait(DAY)
+    owed = harbour.equity(borrower)
+    assert owed < 5000 * WAD
+    harbour.registry.set_interest((10 * WAD, 0, WAD, 0))
+    assert abs(harbour.equity(borrower) - owed) <= 1
+    harbour.wait(DAY)
+    assert harbour.equity(borrower) < owed - 10 * WAD
+
+
 def test_donations_change_nothing(harbour: Harbour) -> None:
     account = harbour.open("account", 1000)
     before = harbour.house.ledger(), harbour.equity(account)

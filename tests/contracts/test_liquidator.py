@@ -658,7 +658,8 @@ def test_only_the_owner_sets(harbour: Harbour) -> None:
         ({"min_fraction": WAD // 10 + 1}, "fraction"),
         ({"fee": WAD // 10 + 1}, "fee"),
         ({"start_price": WAD + 1}, "price"),
-        ({"solvent_duration": 59}, "duration"),
+        ({"start_price": WAD // 2 - 1}, "price"),
+        ({"solvent_duration": 599}, "duration"),
         ({"insolvent_duration": 7 * 86_400 + 1}, "duration"),
     ],
 )

@@ -782,13 +782,13 @@ def test_funding_is_capped(desk: Desk, base: int, mark: int) -> None:
 def test_funding_at_the_edge_of_every_field(desk: Desk, sign: int) -> None:
     """The highest price, the widest band and the highest cap, for a year."""
     spot = (2**70 - 1) * 10**9
-    desk.oracle.set_perpetual(ETH, Perpetual(WAD // 2, HOUR, 0, WAD // 10))
+    desk.oracle.set_perpetual(ETH, Perpetual(WAD // 10, HOUR, 0, WAD // 100))
     desk.push(SPOT, spot)
     desk.push(MARK, spot if sign > 0 else 10**9)
     desk.push(SPOT, spot - 2**69 * 10**9 if sign > 0 else spot)
     desk.push(MARK, spot if sign > 0 else 10**9)
     flow = desk.oracle.perpetual(ETH)[1]
-    assert flow == sign * (2**70 - 1 - (2**69 if sign > 0 else 0)) * 10**9 // 10
+    assert flow == sign * (2**70 - 1 - (2**69 if sign > 0 else 0)) * 10**9 // 100
     desk.evm.time += 365 * DAY
     assert desk.oracle.perp(ETH)[1] == sign * (abs(flow) * 365 * 24 // 10**9 * 10**9)
 
@@ -991,7 +991,8 @@ def test_a_class_without_sources_takes_no_reports(desk: Desk) -> None:
         (feed(SPOT), Policy(quorum=2), 1, "quorum above sources"),
         (feed(VOL), Policy(), 2, "one source of vol"),
         (feed(SPOT), Policy(opening=7 * HOUR), 1, "opening outlasts liquidation"),
-        (feed(SPOT), Policy(liquidation=30 * DAY + 1), 1, "heartbeat too long"),
+        (feed(SPOT), Policy(liquidation=7 * DAY + 1), 1, "heartbeat too long"),
+        (feed(SPOT), Policy(opening=2 * DAY + 1, liquidation=7 * DAY), 1, "heartbeat too long"),
         (feed(SPOT), Policy(deviation=WAD + 1), 1, "bound too wide"),
         (feed(SPOT), Policy(jump=WAD + 1), 1, "bound too wide"),
         (feed(SPOT), Policy(recovery=DAY + 1), 1, "recovery too slow"),
@@ -1023,10 +1024,10 @@ def test_there_are_at_most_eight_underlyings(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("terms", "reason"),
     [
-        (Perpetual(band=WAD // 2 + 1), "band too wide"),
+        (Perpetual(band=WAD // 10 + 1), "band too wide"),
         (Perpetual(period=HOUR - 1), "period too short"),
         (Perpetual(period=30 * DAY + 1), "period too long"),
-        (Perpetual(cap=WAD // 10 + 1), "cap too high"),
+        (Perpetual(cap=WAD // 100 + 1), "cap too high"),
         (Perpetual(base=WAD // 100 + 1), "base above cap"),
         (Perpetual(base=-WAD // 100 - 1), "base above cap"),
     ],

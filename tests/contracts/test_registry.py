@@ -227,10 +227,10 @@ def test_series_that_are_refused(harbour: Harbour) -> None:
 
 
 def test_fees_and_interest_have_bounds(harbour: Harbour) -> None:
-    harbour.registry.set_fees((5 * WAD // 100, 1))
-    assert harbour.registry.fees() == (5 * WAD // 100, 1)
+    harbour.registry.set_fees((WAD // 100, WAD // 1000))
+    assert harbour.registry.fees() == (WAD // 100, WAD // 1000)
     assert harbour.logged("FeesSet")
-    for fees in ((5 * WAD // 100 + 1, 0), (0, 5 * WAD // 100 + 1)):
+    for fees in ((WAD // 100 + 1, 0), (0, WAD // 1000 + 1)):
         with pytest.raises(Reverted, match="registry: fee out of range"):
             harbour.registry.set_fees(fees)
     curve = (WAD, 2 * WAD, WAD // 2, 10 * WAD)

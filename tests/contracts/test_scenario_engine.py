@@ -33,6 +33,7 @@ INITIAL, MAINTENANCE = 1, 2
 YEAR = 31_536_000
 NAMES = ("derive-pmrm", "house")
 ROUNDING = 1e-12  # of gross notional: what float64 loses in the reference
+DAY = 86_400
 EVM = Evm(T0)
 
 
@@ -520,11 +521,14 @@ def test_versions_ramp_from_one_to_the_next() -> None:
     engine.publish(1, RULEBOOKS[1].as_wad(), T0, 0)
     strict = changed(factors__initial=3 * WAD, factors__maintenance=2 * WAD)
     with pytest.raises(Reverted, match="activation too early"):
-        engine.publish(1, strict, T0 - 1, 0)
+        engine.publish(1, strict, T0 - 1, 2 * DAY)
     with pytest.raises(Reverted, match="ramp too long"):
-        engine.publish(1, strict, T0, 91 * 86_400)
-    engine.publish(1, changed(factors__initial=9 * WAD), T0 + 50, 0)
-    engine.publish(1, strict, T0 + 100, 200)  # replaces the pending one
+        engine.publish(1, strict, T0, 91 * DAY)
+    for activation, ramp in ((T0, 0), (T0 + DAY - 1, 0), (T0, DAY - 1)):
+        with pytest.raises(Reverted, match="change too sudden"):
+            engine.publish(1, strict, activation, ramp)
+    engine.publish(1, changed(factors__initial=9 * WAD), T0 + DAY, 0)
+    engine.publish(1, strict, T0 + DAY - 100, 200)  # replaces the pending one
     assert engine.version_count(1) == 2
     with pytest.raises(Reverted, match="no such version"):
         engine.version(1, 2)
@@ -535,18 +539,18 @@ def test_versions_ramp_from_one_to_the_next() -> None:
 
     engine.publish(2, RULEBOOKS[1].as_wad(), T0, 0)
     engine.publish(3, strict, T0, 0)
-    for seconds, share in ((99, 0), (100, 0), (150, 0.25), (200, 0.5), (300, 1), (10**4, 1)):
-        at = (words, (T0 + seconds, *prices[1:]))
+    for seconds, share in ((-1, 0), (0, 0), (50, 0.25), (100, 0.5), (200, 1), (10**4, 1)):
+        at = (words, (T0 + DAY - 100 + seconds, *prices[1:]))
         old, new, got = engine.margins(*at, 2), engine.margins(*at, 3), engine.margins(*at, 1)
         assert got[0] == new[0]
         for margin in (1, 2):
             want = old[margin] * (1 - share) + new[margin] * share
             assert got[margin] == pytest.approx(want, rel=1e-12)
     # Once a version applies, the next one waits for its ramp to end.
-    evm.time = T0 + 150
+    evm.time = T0 + DAY
     with pytest.raises(Reverted, match="activation too early"):
-        engine.publish(1, strict, T0 + 299, 0)
-    engine.publish(1, strict, T0 + 300, 0)
+        engine.publish(1, strict, T0 + DAY + 99, DAY)
+    engine.publish(1, strict, T0 + DAY + 100, DAY)
     assert engine.version_count(1) == 3
 
 

@@ -129,11 +129,11 @@ def test_versions_ramp_from_one_to_the_next(name: str) -> None:
         else changed(name, multiplier=9 * WAD)
     )
     engine.publish(5, RULEBOOKS[name].as_wad(), T0, 0)
-    engine.publish(5, strict, T0 + 100, 200)
+    engine.publish(5, strict, T0 + 86_300, 200)
     engine.publish(6, strict, T0, 0)
     book, market = random_case(random.Random(5), 6, 1, 1, doubt=False)
     words, prices = chain_book(book)[0], chain_market(market, book, chain_book(book)[1])
-    for seconds, share in ((99, 0), (200, 0.5), (300, 1)):
+    for seconds, share in ((86_299, 0), (86_400, 0.5), (86_500, 1)):
         at = (words, (T0 + seconds, *prices[1:]))
         old, new, got = (engine.margins(*at, number) for number in (1, 6, 5))
         for margin in (1, 2):
