@@ -21,7 +21,8 @@
      because crashes are jumps. A disagreement between sources is: while fewer than the quorum
      lie within the deviation bound of their median, the feed keeps its last agreed value and ages.
 @custom:security The owner chooses the sources and bounds the damage of each by quorum and deviation.
-                 Nobody can change the settlement price of an expiry once it has passed.
+                 Nobody can change its settlement price of an expiry once that has passed; the owner
+                 of the registry can name another oracle.
 @custom:kill Take the sources of a class away: its feeds age, opening stops, closing never does.
 """
 from interfaces import IOracle

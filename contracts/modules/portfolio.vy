@@ -8,8 +8,9 @@
      behind them is left over and not read. Sizes, marks, funding indices and settlement prices are
      multiples of 1e-9, so that size times price is exact and settlements cancel between accounts.
 @custom:security Option settlement prices are read from the oracle once per expiry and kept, so that
-                 both sides of a series settle at the same price whatever the oracle says later. A
-                 replaced oracle that knows no price settles nothing.
+                 both sides of a series settle at the same price whatever the oracle says later. Until
+                 that first use the price is what the registry's oracle says now: one named after
+                 the expiry gives its spot, if it never had a forward.
 @custom:kill Nothing here can be stopped.
 """
 from interfaces import IClearingHouse

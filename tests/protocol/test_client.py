@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,15 +88,26 @@ def test_once_all_is_reported_nothing_is_missing(harbour):
     assert len(seen.market.expiries.time) == 1
 
 
-def test_an_account_that_holds_what_has_no_price_is_not_compared(harbour):
-    """Its collateral is ETH, which nobody has priced; the others hold cash."""
+def test_collateral_comes_in_once_it_has_a_price(harbour):
     world = harbour.world
     (account,) = world.accounts["keeper#0"]
+    deposit = world.act("keeper#0", Deposit(account, "ETH", 1.0)).transaction
+    (refused,) = world.backend.mine([deposit], harbour.time).receipts
+    assert not refused.succeeded
+    harbour.push(lambda update: True)
     harbour.mine([world.act("keeper#0", Deposit(account, "ETH", 1.0))])
     seen = world.snapshot()
+    assert seen.assessed.all()
+    assert compare(seen, harbour.plan.reference).error.max() <= 1e-9
+
+
+def test_an_account_that_holds_what_has_no_price_is_not_compared(harbour):
+    """A status that an account can come into where the oracle is replaced; here it is told."""
+    (account,) = harbour.world.accounts["keeper#0"]
+    seen = harbour.world.snapshot()
     held = seen.accounts == account
-    assert not seen.assessed[held].any()
-    agreement = compare(seen, harbour.plan.reference)
+    told = replace(seen, usable=np.where(held, 0, seen.usable))
+    agreement = compare(told, harbour.plan.reference)
     assert agreement.compared.tolist() == (~held).tolist()
     assert np.isnan(agreement.equity[held]).all()
     assert not np.isnan(agreement.equity[~held]).any()
