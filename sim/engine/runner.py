@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Sequence, cast
+from typing import Any, Sequence, cast
 
 import orjson
 
@@ -124,6 +124,45 @@ def _write(
     started = datetime.now(UTC)
     clock = time.perf_counter()
     scenario = plan.scenario
+    addresses = _play(writer, journal, plan, backend, tell)
+    tell("reporting", 0, None, "")
+
+    unfinished = Run(writer.folder)
+    manifest = {
+        "schema": SCHEMA_VERSION,
+        "identity": plan.identity(versions),
+        "fingerprint": journal.fingerprint,
+        "scenario": {
+            "name": scenario.name,
+            "description": scenario.description.strip(),
+            "seed": scenario.seed,
+            "canonical": scenario.canonical,
+        },
+        "backend": backend,
+        "versions": versions,
+        "contracts": {
+            name: {"address": address, "bytecode": plan.bytecode.get(name, "")}
+            for name, address in addresses.items()
+        },
+        "paths": plan.paths.digest,
+        "outcome": _outcome(unfinished, scenario),
+        "timings": {
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+        },
+    }
+    from sim.report.html import render
+
+    writer.write(REPORT, render(unfinished, manifest).encode())
+    (writer.folder / resuming.START).unlink()
+    return writer.finish(manifest)
+
+
+def _play(
+    writer: RunWriter, journal: Journal, plan: Plan, backend: str, tell: Progress
+) -> dict[str, str]:
+    """Play a plan into journal and tables; return the contracts' addresses by name."""
+    scenario = plan.scenario
     genesis = scenario.horizon.start - _GENESIS_BEFORE_START
     with open_backend(backend, timestamp=genesis, gas_limit=SET_UP_GAS) as chain:
         chain.gas_limit = scenario.blocks.gas_limit
@@ -154,45 +193,20 @@ def _write(
         addresses = {name: item.address for name, item in world.protocol.contracts.items()}
     journal.close()
     writer.close_tables()
-    tell("reporting", 0, None, "")
+    return addresses
 
-    unfinished = Run(writer.folder)
-    summary = summarise(unfinished)
-    rows = judge(unfinished, summary, scenario.expect)
+
+def _outcome(run: Run, scenario: Scenario) -> dict[str, Any]:
+    """Judge what was played: the part of the manifest that says how it ended."""
+    summary = summarise(run)
+    rows = judge(run, summary, scenario.expect)
     failures = [f"{row['name']}: {row['found']}" for row in rows if not row["held"]]
-    manifest = {
-        "schema": SCHEMA_VERSION,
-        "identity": plan.identity(versions),
-        "fingerprint": journal.fingerprint,
-        "scenario": {
-            "name": scenario.name,
-            "description": scenario.description.strip(),
-            "seed": scenario.seed,
-            "canonical": scenario.canonical,
-        },
-        "backend": backend,
-        "versions": versions,
-        "contracts": {
-            name: {"address": address, "bytecode": plan.bytecode.get(name, "")}
-            for name, address in addresses.items()
-        },
-        "paths": plan.paths.digest,
-        "outcome": {
-            "held": not failures,
-            "verdict": verdict(summary, failures, scenario.protocol.quote),
-            "summary": summary.as_dict(),
-            "expectations": rows,
-        },
-        "timings": {
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - clock, 3),
-        },
+    return {
+        "held": not failures,
+        "verdict": verdict(summary, failures, scenario.protocol.quote),
+        "summary": summary.as_dict(),
+        "expectations": rows,
     }
-    from sim.report.html import render
-
-    writer.write(REPORT, render(unfinished, manifest).encode())
-    (writer.folder / resuming.START).unlink()
-    return writer.finish(manifest)
 
 
 @dataclass(frozen=True)
