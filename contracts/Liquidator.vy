@@ -116,6 +116,7 @@ def flag(account: uint256, scenarios: DynArray[uint256, 8], flagger: uint256):
     course.flagger = flagger
     if seen.equity > 0:
         course.phase = SOLVENT
+        course.duration = self._duration(SOLVENT)
         fraction: uint256 = 0
         price: uint256 = 0
         reward: uint256 = 0
@@ -123,7 +124,7 @@ def flag(account: uint256, scenarios: DynArray[uint256, 8], flagger: uint256):
         course.reward = convert(seen.equity, uint256) * reward // WAD
     else:
         course.phase = INSOLVENT
-    course.duration = self._duration(course.phase)
+        course.duration = self._duration(INSOLVENT)
     self._save(account, course)
     self._set_shortfall(account, course.phase, seen.equity)
     extcall self._house().set_phase(account, course.phase)
@@ -149,9 +150,10 @@ def bid(
 ) -> (uint256, int256):
     """
     @notice Take up to a fraction of the account. The caller needs the TRADE role on the bidder's account.
-    @param price_limit Most that the bidder pays in all, fees included; negative: least that it receives.
+    @param price_limit Most that the bidder pays in all: with fees, and with its own share of what is
+           mutualised to pay it; negative: least that it receives.
     @param expected_state `state(account)` that the bid was computed for; 0: any.
-    @return Fraction taken and amount paid (negative: received).
+    @return Fraction taken and amount paid in all (negative: received).
     """
     house: IClearingHouse = self._house()
     assert staticcall house.may(bidder, msg.sender, IClearingHouse.Role.TRADE), (
@@ -246,11 +248,11 @@ def turn_insolvent(account: uint256):
 @external
 def resolve(account: uint256):
     """
-    @notice End a liquidation whose account is healthy again.
+    @notice End a liquidation whose account is healthy again, also one that another liquidator began.
     """
     course: ILiquidator.Liquidation = self._load(account)
     seen: View = self._fresh(account)
-    assert self._can_resolve(course, seen), "liquidator: cannot resolve"
+    assert self._can_resolve(account, course, seen), "liquidator: cannot resolve"
     self._end(account)
     log ILiquidator.Resolved(
         account=account, equity=seen.equity, maintenance=seen.maintenance
@@ -306,9 +308,10 @@ def quote(account: uint256) -> ILiquidator.Quote:
     maintenance: int256 = convert(seen.maintenance, int256)
     if course.phase == HEALTHY:
         quote.can_flag = seen.equity < maintenance
+        quote.can_resolve = self._can_resolve(account, course, seen)
         return quote
     quote.can_restart = self._can_restart(course, seen)
-    quote.can_resolve = self._can_resolve(course, seen)
+    quote.can_resolve = self._can_resolve(account, course, seen)
     quote.can_turn = self._can_turn(course, seen)
     quote.can_close = self._can_close(account, course, seen)
     if course.phase == SOLVENT and self._is_sellable(course, seen):
@@ -479,7 +482,7 @@ def _bid_insolvent(
     found: IGate.Appraisal,
 ) -> (uint256, int256):
     """
-    @return Fraction taken, and what the bidder receives, as a negative number.
+    @return Fraction taken, and what the bidder receives less what it bears of that, negated.
     """
     before: View = self._seen(found)
     assert self._health(before) < 0, "liquidator: nothing to sell"
@@ -489,11 +492,14 @@ def _bid_insolvent(
     assert self._health(after) >= self._health(before), "liquidator: health falls"
     payout: uint256 = self._payout(course, before, taken)
     workout._seize(house, account, bidder, book, taken, 0, 0)
+    paid: int256 = 0
     if payout > 0:
+        held: int256 = staticcall house.cash(bidder)
         extcall self._backstop().cover(bidder, payout)
+        paid = held - staticcall house.cash(bidder)
     moved: int256 = before.equity - after.equity
-    paid: int256 = -convert(payout, int256)
-    self._log_bid(account, bidder, INSOLVENT, taken, moved, paid, 0, 0, before, after)
+    price: int256 = -convert(payout, int256)
+    self._log_bid(account, bidder, INSOLVENT, taken, moved, price, 0, 0, before, after)
     if taken == WAD:
         self._end(account)
         log ILiquidator.Closed(account=account, equity=after.equity, taken_over=False)
@@ -626,8 +632,11 @@ def _ask(
     is_own: bool = most == 0
     if is_own:
         elapsed: uint256 = block.timestamp - course.started
-        duration: uint256 = self._parameters.solvent_duration
-        price = self._parameters.start_price * (duration - min(elapsed, duration)) // duration
+        price = (
+            self._parameters.start_price
+            * (course.duration - min(elapsed, course.duration))
+            // course.duration
+        )
         reward = 0
     price = min(price, WAD)
     sold: uint256 = 0
@@ -762,12 +771,15 @@ def _can_turn(course: ILiquidator.Liquidation, seen: View) -> bool:
 
 @internal
 @view
-def _can_resolve(course: ILiquidator.Liquidation, seen: View) -> bool:
+def _can_resolve(account: uint256, course: ILiquidator.Liquidation, seen: View) -> bool:
     if course.phase == SOLVENT:
         return seen.equity >= self._target(course, seen) or (
             self._is_over(course) and self._health(seen) >= 0
         )
-    return course.phase == INSOLVENT and self._health(seen) >= 0
+    if self._health(seen) < 0:
+        return False
+    # A liquidator that was replaced leaves the phases of the accounts it had flagged behind.
+    return course.phase == INSOLVENT or staticcall self._house().phase(account) != HEALTHY
 
 
 @internal

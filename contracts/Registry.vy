@@ -43,6 +43,7 @@ FEE_MASK: constant(uint256) = 2**128 - 1
 MAX_UNDERLYINGS: constant(uint256) = 8
 MAX_SCHEMES: constant(uint256) = 2**16
 MAX_RULEBOOK: constant(uint256) = 2**96
+MIN_DECIMALS: constant(uint256) = 6        # a part worth less than a unit of collateral is not sold
 MAX_DECIMALS: constant(uint256) = 18
 MAX_TERM: constant(uint256) = 3 * 365 * 86400   # of a listed expiry
 MAX_CAP: constant(uint256) = 10**12 * 10**18
@@ -168,7 +169,7 @@ def set_scheme(scheme: uint256, engine: address, rulebook: uint256):
 @external
 def add_asset(token: address, cap: uint256) -> uint256:
     """
-    @notice Accept a collateral token of at most 18 decimals, without fees on transfer or rebasing.
+    @notice Accept a collateral token of 6 to 18 decimals, without fees on transfer or rebasing.
     @return Its asset id.
     """
     ownable._check_owner()
@@ -477,6 +478,7 @@ def _add_asset(token: address, cap: uint256) -> uint256:
     for known: IRegistry.Asset in self._assets:
         assert known.token != token, "registry: asset is known"
     decimals: uint256 = convert(staticcall IERC20Detailed(token).decimals(), uint256)
+    assert decimals >= MIN_DECIMALS, "registry: too few decimals"
     assert decimals <= MAX_DECIMALS, "registry: too many decimals"
     asset: uint256 = len(self._assets)
     unit: uint256 = 10 ** (MAX_DECIMALS - decimals)

@@ -745,6 +745,27 @@ MUTANTS = (
     ),
     Mutant(
         "Liquidator.vy",
+        "a bidder's share of its own payout is beyond its limit",
+        "        paid = held - staticcall house.cash(bidder)\n",
+        "        paid = -convert(payout, int256)\n",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "an account that is no longer healthy forgets a replaced liquidator's phase",
+        "    if self._health(seen) < 0:\n        return False\n",
+        "",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Registry.vy",
+        "collateral of coarse units is accepted",
+        '    assert decimals >= MIN_DECIMALS, "registry: too few decimals"\n',
+        "",
+        "test_registry.py",
+    ),
+    Mutant(
+        "Liquidator.vy",
         "a bidder is margined as the account is",
         "    if starts_empty and scheme == staticcall house.scheme_id(bidder):",
         "    if starts_empty:",

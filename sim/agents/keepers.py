@@ -145,7 +145,8 @@ class Keeper(Agent[KeeperParams]):
         else:
             value = equity
             price = -distress.payout
-            limit = 0.98 * price
+            # Its own cash may bear a share of the payout: it wants what makes the bid pay.
+            limit = 0.98 * (min(value, 0.0) - p.payout * target.maintenance)
             gain = distress.payout + min(value, 0.0)
             pays = gain >= p.payout * target.maintenance
         # Taking all of it costs the price and its margin, and brings its value.

@@ -173,6 +173,41 @@ def test_an_owner_cures_by_depositing(harbour: Harbour, flagged: tuple[int, int]
     assert harbour.liquidator.liquidation(account).started == 0
 
 
+def test_a_new_liquidator_ends_what_another_began(
+    harbour: Harbour, flagged: tuple[int, int]
+) -> None:
+    """The clearing house still has the account's phase: once it is healthy anyone clears that."""
+    account, _ = flagged
+    owner = harbour.owner(account)
+    liquidator = harbour.evm.deploy("Liquidator.vy", harbour.registry.address)
+    harbour.registry.set_contracts(
+        (
+            harbour.house.address,
+            harbour.gate.address,
+            harbour.oracle.address,
+            liquidator.address,
+            harbour.backstop.address,
+        )
+    )
+    assert liquidator.phase(account) == 0
+    with pytest.raises(Reverted, match="liquidator: cannot resolve"):
+        liquidator.resolve(account)
+    assert (liquidator.quote(account).can_flag, liquidator.quote(account).can_resolve) == (
+        True,
+        False,
+    )
+    harbour.deposit(account, 2000 * USD)
+    with pytest.raises(Reverted, match="clearing: in liquidation"):
+        harbour.house.withdraw(account, 0, 1, owner, sender=owner)
+    assert liquidator.quote(account).can_resolve
+    liquidator.resolve(account)
+    assert harbour.house.phase(account) == 0
+    harbour.house.withdraw(account, 0, 1, owner, sender=owner)
+    assert not liquidator.quote(account).can_resolve
+    with pytest.raises(Reverted, match="liquidator: cannot resolve"):
+        liquidator.resolve(account)
+
+
 def test_an_insolvent_account_is_cured_at_maintenance(
     harbour: Harbour, broke: tuple[int, int]
 ) -> None:
@@ -261,6 +296,18 @@ def test_price_falls_with_time(harbour: Harbour, flagged: tuple[int, int]) -> No
         harbour.wait(1200, 2640)
     assert seen == sorted(seen, reverse=True)
     assert seen[0] == LIQUIDATION["start_price"]
+
+
+def test_the_price_path_of_a_flagged_account_keeps_its_length(
+    harbour: Harbour, flagged: tuple[int, int]
+) -> None:
+    """Also where the built-in rule answers, whatever the owner sets meanwhile."""
+    account, _ = flagged
+    harbour.wait(1800)
+    before = harbour.liquidator.quote(account)
+    harbour.liquidator.set_parameters({**LIQUIDATION, "solvent_duration": 1800})
+    assert harbour.liquidator.quote(account) == before
+    assert before.price_fraction == LIQUIDATION["start_price"] * 3 // 4
 
 
 def test_guards_of_a_bidder(harbour: Harbour, flagged: tuple[int, int]) -> None:
@@ -518,6 +565,23 @@ def test_a_bidder_limits_what_it_receives(harbour: Harbour, broke: tuple[int, in
     with pytest.raises(Reverted, match="liquidator: price above limit"):
         harbour.bid(account, keeper, limit=price - 10**12)
     harbour.bid(account, keeper, limit=price)
+
+
+def test_a_bidder_who_bears_part_of_its_payout_is_told_and_may_refuse(
+    harbour: Harbour, broke: tuple[int, int]
+) -> None:
+    """Its own cash pays for what is mutualised like everyone else's."""
+    account, keeper = broke
+    harbour.wait(1800, 2200)
+    equity, before = harbour.equity(account), harbour.equity(keeper)
+    payout = -harbour.liquidator.quote(account).price
+    with pytest.raises(Reverted, match="liquidator: price above limit"):
+        harbour.bid(account, keeper, limit=-payout)
+    taken, paid = harbour.bid(account, keeper)
+    assert (taken, harbour.logged("Bid")[0]["price"]) == (WAD, -payout)
+    (mutualised,) = harbour.logged("Mutualised")
+    assert payout // 3 < paid + payout < mutualised["loss"]
+    assert abs(harbour.equity(keeper) - before - equity + paid) < DUST
 
 
 def test_the_shortfall_is_refreshed(harbour: Harbour, broke: tuple[int, int]) -> None:

@@ -133,6 +133,8 @@ def test_assets(harbour: Harbour) -> None:
     ):
         with pytest.raises(Reverted, match="registry: cap out of range"):
             getattr(harbour.registry, function)(*args)
+    with pytest.raises(Reverted, match="registry: too few decimals"):
+        harbour.registry.add_asset(harbour.evm.deploy("testing/MockToken.vy", "T", 5).address, WAD)
     with pytest.raises(Reverted, match="registry: too many decimals"):
         harbour.registry.add_asset(harbour.evm.deploy("testing/MockAggregator.vy", 19).address, WAD)
     for number in range(3, 8):
