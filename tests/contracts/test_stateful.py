@@ -145,7 +145,10 @@ class Protocol(RuleBasedStateMachine):
         self.harbour.deposit(self.accounts[who], dollars * USD)
 
     def deposit_collateral(self, who: int, ether: int) -> None:
-        self.harbour.deposit(self.accounts[who], ether, WETH)
+        """Refused while its price is not fresh enough to open by."""
+        self.attempt(
+            lambda: self.harbour.deposit(self.accounts[who], ether, WETH), "deposit_collateral"
+        )
 
     def give_to_the_fund(self, dollars: int) -> None:
         self.harbour.deposit(FUND, dollars * USD)
