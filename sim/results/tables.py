@@ -143,7 +143,7 @@ TABLES: dict[str, Table] = {
                 _float("delta", "dollar delta"),
                 _float("gamma", "dollar gamma: change of dollar delta per 1.00 relative move"),
                 _float("vega", "per 1.00 of vol"),
-                _float("theta", "per year"),
+                _float("theta", "−∂V/∂T per year, the discount's rate held"),
             ),
         ),
         Table(
