@@ -264,9 +264,12 @@ def test_cash_from_bids_is_not_for_sale(harbour: Harbour, flagged: tuple[int, in
     (first,) = harbour.logged("Bid")
     assert harbour.liquidator.liquidation(account).reserved == first["price"]
     assert harbour.liquidator.liquidation(account).sold == WAD // 10
-    before = harbour.equity(account)
+    before, held = harbour.equity(account), harbour.house.book(account)
     harbour.bid(account, keeper, WAD // 10)
     (second,) = harbour.logged("Bid")
+    cash = held.cash + held.unsettled
+    taken = Fraction((cash - first["price"]) * second["fraction"], WAD)
+    assert harbour.house.cash(account) == cash - int(taken) + second["price"]
     sold = before - first["price"]
     assert 0 <= second["value"] * 10 - sold < 10 * DUST
     state = harbour.liquidator.liquidation(account)
