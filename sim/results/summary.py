@@ -125,7 +125,7 @@ def summarise(run: Run) -> Summary:
     flagged = liquidations[liquidations["what"] == "flagged"]
     depth, count, when = deepest(clients)
     return Summary(
-        steps=int(steps["step"].max()),
+        steps=int((steps["step"] >= 0).sum()),
         accounts=int(clients["account"].nunique()),
         transactions=int(steps["transactions"].sum()),
         failed=int(steps["failed"].sum()),
