@@ -89,7 +89,7 @@ def test_set_reaches_keys_elements_and_names(write):
     assert scenario.market.factors["ETH"].start_vol == 0.95
     assert scenario.agents[0].count == 7
     assert scenario.agents[1].params == {"tip": 4}
-    assert scenario.oracle.policy("ETH.vol").latency == 120
+    assert scenario.oracle.policy("ETH.vol").latency.seconds == 120
     assert scenario.seed == 9
 
 
