@@ -10,6 +10,7 @@ from collections import defaultdict
 from functools import cache
 from typing import Any, Callable
 
+import pytest
 from hypothesis import currently_in_test_context, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -145,10 +146,13 @@ class Protocol(RuleBasedStateMachine):
         self.harbour.deposit(self.accounts[who], dollars * USD)
 
     def deposit_collateral(self, who: int, ether: int) -> None:
-        """Refused while its price is not fresh enough to open by."""
-        self.attempt(
-            lambda: self.harbour.deposit(self.accounts[who], ether, WETH), "deposit_collateral"
-        )
+        """Taken always, but while its price is not fresh enough to open by."""
+        account = self.accounts[who]
+        if self.harbour.oracle.market([], [WETH]).usable & OPENING:
+            self.harbour.deposit(account, ether, WETH)
+            return
+        with pytest.raises(Reverted, match="registry: asset has no fresh price"):
+            self.harbour.deposit(account, ether, WETH)
 
     def give_to_the_fund(self, dollars: int) -> None:
         self.harbour.deposit(FUND, dollars * USD)
