@@ -233,7 +233,7 @@ def set_phase(account: uint256, phase: uint256):
     """
     @notice Record the phase of an account's liquidation. For the liquidator.
     """
-    assert staticcall cash_ledger.REGISTRY.check_workout(msg.sender)
+    self._check_workout()
     portfolio._set_phase(account, phase)
     log IClearingHouse.PhaseSet(account=account, phase=phase)
 
@@ -250,7 +250,7 @@ def move(
     @notice Move positions (words, sorted), collateral and cash between accounts, without a gate. For
             the liquidator and the backstop.
     """
-    assert staticcall cash_ledger.REGISTRY.check_workout(msg.sender)
+    self._check_workout()
     assert source != target, "clearing: same account"
     oracle: IOracle = self._oracle()
     if len(positions) > 0:
@@ -274,7 +274,7 @@ def take_fee(account: uint256, amount: uint256):
     """
     @notice Move cash into the fees. For the liquidator and the backstop.
     """
-    assert staticcall cash_ledger.REGISTRY.check_workout(msg.sender)
+    self._check_workout()
     cash_ledger._take_fee(account, amount)
     log IClearingHouse.FeeTaken(account=account, amount=amount)
 
@@ -284,7 +284,7 @@ def cover(target: uint256, amount: uint256, mutualise: bool):
     """
     @notice Pay an account from the waterfall: fees, fund, then mutualisation. For the backstop.
     """
-    assert staticcall cash_ledger.REGISTRY.check_workout(msg.sender)
+    self._check_workout()
     cash_ledger._cover(target, amount, mutualise)
 
 
@@ -560,6 +560,15 @@ def _insert(moves: DynArray[uint256, 64], leg: IVenue.Leg) -> DynArray[uint256, 
 @view
 def _check_role(account: uint256, role: IClearingHouse.Role):
     assert accounts._may(account, msg.sender, role), "clearing: not allowed"
+
+
+@internal
+@view
+def _check_workout():
+    """
+    @notice Refuse whoever is neither the liquidator nor the backstop.
+    """
+    assert staticcall cash_ledger.REGISTRY.check_workout(msg.sender)
 
 
 @internal
