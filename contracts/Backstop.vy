@@ -35,7 +35,6 @@ FUND: constant(uint256) = 0
 WAD: constant(uint256) = 10**18
 SIZE_UNIT: constant(int256) = 10**9
 INSOLVENT: constant(uint256) = 2
-STRIKE_FIELD: constant(uint256) = (2**88 - 1) << 8
 
 # Of notional, to the fund from who takes its positions: a price may lag behind the market by less.
 PREMIUM: constant(uint256) = 5 * 10**16
@@ -88,7 +87,7 @@ def take_over(account: uint256, equity: int256):
         workout._seize(house, account, FUND, book, WAD, 0, convert(kept, int256))
     if covered > 0:
         extcall house.cover(FUND, covered, True)
-    log IBackstop.TakenOver(account=account, equity=equity, loss=loss, kept=kept)
+    log IBackstop.TakenOver(account=account, equity=equity, loss=loss, covered=covered, kept=kept)
 
 
 @external
@@ -399,7 +398,7 @@ def _size(account: uint256, instrument: uint256, house: IClearingHouse) -> int25
     """
     words: DynArray[uint256, 64] = staticcall house.positions(account)
     for word: uint256 in words:
-        if self._instrument(word) == instrument:
+        if position._name(word) == instrument:
             return position._size(word)
     return 0
 
@@ -413,15 +412,6 @@ def _part(held: int256, most: int256) -> int256:
     size: int256 = min(abs(held), most)
     assert size > 0, "backstop: nothing to close"
     return size if held > 0 else -size
-
-
-@internal
-@pure
-def _instrument(word: uint256) -> uint256:
-    series: uint256 = position._series(word)
-    if position._kind(word) == position.PERPETUAL:
-        return series & ~STRIKE_FIELD
-    return series
 
 
 @internal

@@ -480,8 +480,7 @@ MUTANTS = (
     Mutant(
         "ClearingHouse.vy",
         "anyone moves balances",
-        "    self._check_workout()\n"
-        '    assert source != target, "clearing: same account"',
+        '    self._check_workout()\n    assert source != target, "clearing: same account"',
         '    assert source != target, "clearing: same account"',
         HOUSE,
     ),
@@ -623,14 +622,14 @@ MUTANTS = (
     Mutant(
         "modules/portfolio.vy",
         "the funding index is not remembered",
-        "            self._funding[account][underlying] = index\n",
-        "            pass\n",
+        "    self._funding[account][underlying] = index\n",
+        "    pass\n",
         HOUSE,
     ),
     Mutant(
         "modules/portfolio.vy",
         "a taken perpetual starts at an old funding index",
-        "                self._funding[account][position._underlying(name)] = index\n"
+        "                self._settle_at(account, name, 0, mark, index, 0, 0)\n"
         "                word |=",
         "                word |=",
         INCIDENTS,

@@ -27,7 +27,6 @@ UNIT: constant(int256) = 10**9              # WAD per unit of size
 PRICE_UNIT: constant(uint256) = 10**9       # WAD per unit of price
 MAX_POSITIONS: constant(uint256) = 64
 MAX_ASSETS: constant(uint256) = 8
-STRIKE_FIELD: constant(uint256) = (2**88 - 1) << 8
 EXPIRY_KEY: constant(uint256) = 2**40 - 1
 
 # Of the head of an account: what each field is shifted by. The lowest 8 bits count positions.
@@ -201,21 +200,12 @@ def _settle(
             pnl: int256 = 0
             funding: int256 = 0
             mark, index, pnl, funding = self._perp_flow(account, word, oracle)
-            settled: uint256 = word & ~STRIKE_FIELD | mark << 8
+            settled: uint256 = word & ~position.STRIKE_FIELD | mark << 8
             kept.append(settled)
             if settled == word and funding == 0:
                 continue
             perps += pnl + funding
-            underlying: uint256 = position._underlying(word)
-            self._funding[account][underlying] = index
-            log IClearingHouse.PerpSettled(
-                account=account,
-                underlying=underlying,
-                size=size * UNIT,
-                mark=mark * PRICE_UNIT,
-                pnl=pnl,
-                funding=funding,
-            )
+            self._settle_at(account, word, size, mark, index, pnl, funding)
         elif block.timestamp >= position._expiry(word):
             price: uint256 = self._settlement_price(word, oracle)
             self._settlement_prices[word >> 96 & EXPIRY_KEY] = price
@@ -236,6 +226,32 @@ def _settle(
     if options != 0:
         cash_ledger._settle_option(options)
     return kept, perps + options
+
+
+@internal
+def _settle_at(
+    account: uint256,
+    word: uint256,
+    size: int256,
+    mark: uint256,
+    index: int256,
+    pnl: int256,
+    funding: int256,
+):
+    """
+    @notice Remember the funding index from which an account's perpetual runs on, and log it with the mark.
+    """
+    underlying: uint256 = position._underlying(word)
+    self._funding[account][underlying] = index
+    log IClearingHouse.PerpSettled(
+        account=account,
+        underlying=underlying,
+        size=size * UNIT,
+        mark=mark * PRICE_UNIT,
+        index=index * UNIT,
+        pnl=pnl,
+        funding=funding,
+    )
 
 
 @internal
@@ -269,11 +285,11 @@ def _merge(
     name: uint256 = 0
     for _: uint256 in range(2 * MAX_POSITIONS):
         if j < len(moves):
-            name = self._name(moves[j])
+            name = position._name(moves[j])
         elif i == len(words):
             break
         word: uint256 = 0
-        held: uint256 = self._name(words[i]) if i < len(words) else max_value(uint256)
+        held: uint256 = position._name(words[i]) if i < len(words) else max_value(uint256)
         if j == len(moves) or held < name:
             word = words[i]
             i += 1
@@ -288,7 +304,7 @@ def _merge(
                 mark: uint256 = 0
                 index: int256 = 0
                 mark, index = self._mark(position._underlying(name), oracle)
-                self._funding[account][position._underlying(name)] = index
+                self._settle_at(account, name, 0, mark, index, 0, 0)
                 word |= mark << 8
             after: int256 = before + sign * position._size(moves[j])
             j += 1
@@ -372,18 +388,6 @@ def _payoff(word: uint256, price: uint256) -> int256:
     if position._kind(word) == position.PUT:
         value = -value
     return position._size(word) * max(value, 0)
-
-
-@internal
-@pure
-def _name(word: uint256) -> uint256:
-    """
-    @notice The instrument of a word: its series, a perpetual's without the mark.
-    """
-    series: uint256 = position._series(word)
-    if position._kind(word) == position.PERPETUAL:
-        return series & ~STRIKE_FIELD
-    return series
 
 
 @internal

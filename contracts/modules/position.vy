@@ -12,6 +12,7 @@ CALL: constant(uint256) = 2
 PUT: constant(uint256) = 3
 
 SERIES_MASK: constant(uint256) = 2 ** 160 - 1
+STRIKE_FIELD: constant(uint256) = (2 ** 88 - 1) << 8
 # Sizes and strikes in units of 1e-9 stay below these, so that the engines' sums of 64 products of
 # size, price and a 60-bit ratio stay within a signed word.
 MAX_SIZE: constant(uint256) = 2 ** 80
@@ -51,6 +52,17 @@ def _series(word: uint256) -> uint256:
     """
     @notice The 160 bits that name the series, by which positions are sorted.
     """
+    return word & SERIES_MASK
+
+
+@internal
+@pure
+def _name(word: uint256) -> uint256:
+    """
+    @notice The instrument of a word: its series, a perpetual's without the mark.
+    """
+    if word & 255 == PERPETUAL:
+        return word & (SERIES_MASK - STRIKE_FIELD)
     return word & SERIES_MASK
 
 

@@ -38,7 +38,7 @@ def _seize(
         size: int256 = position._size(word) * convert(fraction, int256) // SIGNED_WAD
         if size != 0:
             moves.append(
-                position._series(word) | convert(convert(size << 160, bytes32), uint256)
+                position._name(word) | convert(convert(size << 160, bytes32), uint256)
             )
     holdings: DynArray[IRiskEngine.Holding, 8] = []
     if len(book.holdings) > 0:

@@ -462,8 +462,7 @@ def _losses(event: Event, own: Sequence[Event]) -> list[dict[str, Any]]:
             ]
         case "TakenOver":
             # What nobody else covers, the fund bears by taking the account as it is.
-            covered = sum(other.args["amount"] for other in own if other.name == "Covered")
-            rows = [("fund", args["account"], args["loss"] - covered)]
+            rows = [("fund", args["account"], args["loss"] - args["covered"])]
         case "Deleveraged":
             rows = [("deleveraging", args["counterparty"], args["charge"])]
         case _:

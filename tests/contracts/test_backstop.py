@@ -46,7 +46,7 @@ def test_fees_and_fund_bear_a_loss_before_anyone_else(harbour: Harbour) -> None:
     equity, before = harbour.equity(account), harbour.house.cash(near)
     harbour.liquidator.close(account)
     assert harbour.logged("TakenOver") == [
-        {"account": account, "equity": equity, "loss": -equity, "kept": 0}
+        {"account": account, "equity": equity, "loss": -equity, "covered": 0, "kept": 0}
     ]
     assert harbour.logged("Covered") == []
     assert harbour.equity(account) == 0
@@ -68,6 +68,7 @@ def test_the_part_above_the_fund_is_mutualised(harbour: Harbour) -> None:
     (covered,) = harbour.logged("Covered")
     assert (covered["fees"], covered["fund"]) == (fees, 0)
     assert covered["mutualised"] == loss - fees - 100 * WAD
+    assert harbour.logged("TakenOver")[0]["covered"] == covered["amount"] == loss - 100 * WAD
     harbour.check_conservation()
     for holder in (near, far):
         harbour.house.settle(holder)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from tests.contracts.feeds import ETH, FORWARD, HOUR, MARK, RATE, SPOT, STABLE, WAD
-from tests.contracts.harbour import LIQUIDATION, TRADE, USD, WETH, Harbour
+from tests.contracts.harbour import INSTRUMENT, LIQUIDATION, TRADE, USD, WETH, Harbour
 from tests.evm import Contract, Reverted
 from tests.evm import _reason as revert_text
 
@@ -375,6 +375,38 @@ def test_nothing_is_sold_above_the_buffer(harbour: Harbour, flagged: tuple[int, 
     assert harbour.liquidator.quote(account).max_fraction == 0
     with pytest.raises(Reverted, match="liquidator: nothing to sell"):
         harbour.bid(account, keeper)
+
+
+def test_the_log_names_the_mark_at_which_a_bidder_takes_a_perpetual(harbour: Harbour) -> None:
+    """And the funding index, on both sides: what each account stores can be told from events."""
+    account, bidder = harbour.open("alice", dollars=3700), harbour.open("bidder", dollars=100_000)
+    maker = harbour.open("maker", dollars=100_000)
+    harbour.trade(account, maker, harbour.perp, 5 * WAD, 3000 * WAD)
+    began = harbour.logged("PerpSettled")
+    assert [(each["account"], each["size"], each["mark"]) for each in began] == [
+        (account, 0, 3000 * WAD),
+        (maker, 0, 3000 * WAD),
+    ]
+    harbour.push(3000, 3020)
+    harbour.wait(HOUR, 2640)
+    harbour.flag(account)
+    # Nothing is left to settle: the bidder's side alone says at which mark this moved.
+    harbour.house.settle(account)
+    harbour.bid(account, bidder, WAD // 10)
+    (began_at,) = harbour.logged("PerpSettled")
+    assert (began_at["account"], began_at["size"], began_at["pnl"]) == (bidder, 0, 0)
+    mark, index = harbour.oracle.perp(ETH)
+    assert (began_at["mark"], began_at["index"]) == (mark, index) == (2640 * WAD, index)
+    assert index == harbour.house.funding_snapshot(bidder, ETH) != 0
+    (moved,) = (each for each in harbour.logged("Moved") if each["positions"])
+    assert [word & INSTRUMENT for word in moved["positions"]] == [harbour.perp]
+
+    harbour.wait(60, 2700)
+    harbour.house.settle(bidder)
+    (settled,) = harbour.logged("PerpSettled")
+    (word,) = harbour.house.positions(bidder)
+    assert settled["mark"] == (word >> 8 & 2**88 - 1) * 10**9 == 2700 * WAD
+    assert settled["index"] == harbour.house.funding_snapshot(bidder, ETH)
 
 
 def test_unsettled_money_is_sold_as_cash(harbour: Harbour) -> None:
