@@ -45,6 +45,7 @@ INSOLVENT: constant(uint256) = 2
 RULE_GAS: constant(uint256) = 200_000
 DUST: constant(int256) = 10_000             # of a price: its share that rounding may add
 MAX_BUFFER: constant(uint256) = 10**18
+MIN_MIN_FRACTION: constant(uint256) = 10**15    # a bid of dust would only spoil the state others expect
 MAX_MIN_FRACTION: constant(uint256) = 10**17
 MAX_FEE: constant(uint256) = 10**17
 MIN_START_PRICE: constant(uint256) = 5 * 10**17     # the bidder of the flag's block gets no more
@@ -56,7 +57,7 @@ _REGISTRY: immutable(IRegistry)
 rule: public(address)
 _parameters: ILiquidator.Parameters
 
-# Phase (8 bits), start (40), duration (32), buffer (64), flagger (64).
+# Phase (8 bits), start (40), duration (24), buffer (60), start price (60), flagger (64).
 _courses: HashMap[uint256, uint256]
 # Reserved cash (low 128 bits), flagger's reward (upper 128).
 _moneys: HashMap[uint256, uint256]
@@ -113,6 +114,7 @@ def flag(account: uint256, scenarios: DynArray[uint256, 8], flagger: uint256):
     course: ILiquidator.Liquidation = empty(ILiquidator.Liquidation)
     course.started = block.timestamp
     course.buffer = buffer
+    course.start_price = self._parameters.start_price
     course.flagger = flagger
     if seen.equity > 0:
         course.phase = SOLVENT
@@ -136,6 +138,7 @@ def flag(account: uint256, scenarios: DynArray[uint256, 8], flagger: uint256):
         maintenance=seen.maintenance,
         buffer=buffer,
         duration=course.duration,
+        start_price=course.start_price,
         reward=course.reward,
     )
 
@@ -214,9 +217,15 @@ def restart(account: uint256):
     course.sold = 0
     course.started = block.timestamp
     course.duration = self._duration(SOLVENT)
+    course.start_price = self._parameters.start_price
     self._save(account, course)
     log ILiquidator.Restarted(
-        account=account, equity=seen.equity, maintenance=seen.maintenance, released=released
+        account=account,
+        equity=seen.equity,
+        maintenance=seen.maintenance,
+        released=released,
+        duration=course.duration,
+        start_price=course.start_price,
     )
 
 
@@ -387,6 +396,8 @@ def parameters() -> ILiquidator.Parameters:
 def set_rule(rule: address):
     """
     @notice Set the liquidation rule; the zero address means the built-in one.
+    @dev From now on it prices the phases that run as well, over the time that they have left: a rule
+         found wrong must not go on. Buyers have their price limit.
     """
     self._check_owner()
     assert rule == empty(address) or rule.is_contract, "liquidator: rule is no contract"
@@ -397,7 +408,7 @@ def set_rule(rule: address):
 @external
 def set_parameters(parameters: ILiquidator.Parameters):
     """
-    @notice Set buffer, fees and the built-in rule. Liquidations that run keep their buffer and duration.
+    @notice Set buffer, fees and the built-in rule. Phases that run keep their buffer and price path.
     """
     self._check_owner()
     self._set_parameters(parameters)
@@ -633,7 +644,7 @@ def _ask(
     if is_own:
         elapsed: uint256 = block.timestamp - course.started
         price = (
-            self._parameters.start_price
+            course.start_price
             * (course.duration - min(elapsed, course.duration))
             // course.duration
         )
@@ -809,11 +820,12 @@ def _load(account: uint256) -> ILiquidator.Liquidation:
     return ILiquidator.Liquidation(
         phase=course & 255,
         started=course >> 8 & (2**40 - 1),
-        duration=course >> 48 & (2**32 - 1),
+        duration=course >> 48 & (2**24 - 1),
         reserved=money & (2**128 - 1),
-        buffer=course >> 80 & (2**64 - 1),
+        buffer=course >> 72 & (2**60 - 1),
+        start_price=course >> 132 & (2**60 - 1),
         sold=progress & (2**64 - 1),
-        flagger=course >> 144,
+        flagger=course >> 192,
         reward=money >> 128,
         shortfall=progress >> 64,
     )
@@ -829,8 +841,9 @@ def _save(account: uint256, course: ILiquidator.Liquidation):
         course.phase
         | course.started << 8
         | course.duration << 48
-        | course.buffer << 80
-        | course.flagger << 144
+        | course.buffer << 72
+        | course.start_price << 132
+        | course.flagger << 192
     )
     self._moneys[account] = course.reserved | course.reward << 128
     self._progress[account] = self._progress[account] >> 64 << 64 | course.sold
@@ -875,7 +888,10 @@ def _set_shortfall(account: uint256, phase: uint256, equity: int256):
 @internal
 def _set_parameters(parameters: ILiquidator.Parameters):
     assert parameters.buffer <= MAX_BUFFER, "liquidator: buffer out of range"
-    assert parameters.min_fraction <= MAX_MIN_FRACTION, "liquidator: fraction out of range"
+    assert (
+        MIN_MIN_FRACTION <= parameters.min_fraction
+        and parameters.min_fraction <= MAX_MIN_FRACTION
+    ), "liquidator: fraction out of range"
     assert parameters.fee <= MAX_FEE, "liquidator: fee out of range"
     assert (
         MIN_START_PRICE <= parameters.start_price and parameters.start_price <= WAD

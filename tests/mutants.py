@@ -844,6 +844,20 @@ MUTANTS = (
     ),
     Mutant(
         "Liquidator.vy",
+        "a new start price moves price paths that run",
+        "            course.start_price\n            * (course.duration",
+        "            self._parameters.start_price\n            * (course.duration",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
+        "bids may be next to nothing",
+        "        MIN_MIN_FRACTION <= parameters.min_fraction\n",
+        "        0 <= parameters.min_fraction\n",
+        LIQUIDATOR,
+    ),
+    Mutant(
+        "Liquidator.vy",
         "payouts do not rise",
         "least + (most - least) * convert(elapsed, int256)",
         "least + (most - least) * 0 * convert(elapsed, int256)",

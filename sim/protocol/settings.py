@@ -37,7 +37,7 @@ class Liquidation(Model):
     """Constructor arguments of the rule by name; its defaults where not given."""
     buffer: Share = 0.1
     """b: a partial liquidation stops at equity of (1 + b) times maintenance margin."""
-    min_fraction: Share = 0.01
+    min_fraction: Annotated[Ratio, Field(ge=0.001, le=0.1)] = 0.01
     """Smallest fraction that a bid may take, unless it ends the liquidation."""
     solvent_duration: Annotated[Duration, Field(ge=600)] = 7_200
     """Of the built-in price path, in force if the rule does not answer."""

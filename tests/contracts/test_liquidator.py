@@ -61,6 +61,7 @@ def test_an_account_below_maintenance_is_flagged(harbour: Harbour, book: tuple[i
             "maintenance": maintenance,
             "buffer": LIQUIDATION["buffer"],
             "duration": LIQUIDATION["solvent_duration"],
+            "start_price": LIQUIDATION["start_price"],
             "reward": 0,
         }
     ]
@@ -301,16 +302,44 @@ def test_price_falls_with_time(harbour: Harbour, flagged: tuple[int, int]) -> No
     assert seen[0] == LIQUIDATION["start_price"]
 
 
-def test_the_price_path_of_a_flagged_account_keeps_its_length(
+def test_a_price_path_that_has_begun_stays_as_it_is(
     harbour: Harbour, flagged: tuple[int, int]
 ) -> None:
-    """Also where the built-in rule answers, whatever the owner sets meanwhile."""
-    account, _ = flagged
+    """Where the built-in rule answers, whatever the owner sets; the next has what is set then."""
+    account, keeper = flagged
     harbour.wait(1800)
     before = harbour.liquidator.quote(account)
-    harbour.liquidator.set_parameters({**LIQUIDATION, "solvent_duration": 1800})
+    changed = {"solvent_duration": 1800, "start_price": WAD // 2, "buffer": WAD // 5}
+    harbour.liquidator.set_parameters({**LIQUIDATION, **changed})
     assert harbour.liquidator.quote(account) == before
     assert before.price_fraction == LIQUIDATION["start_price"] * 3 // 4
+    course = harbour.liquidator.liquidation(account)
+    assert (course.start_price, course.duration) == (LIQUIDATION["start_price"], 7200)
+
+    harbour.bid(account, keeper, WAD // 5)
+    harbour.wait(60, 2250)
+    harbour.liquidator.restart(account)
+    (begun,) = harbour.logged("Restarted")
+    assert (begun["start_price"], begun["duration"]) == (WAD // 2, 1800)
+    course = harbour.liquidator.liquidation(account)
+    assert (course.start_price, course.duration, course.buffer) == (WAD // 2, 1800, WAD // 10)
+    assert course.flagger == FUND
+    assert harbour.liquidator.quote(account).price_fraction == WAD // 2
+
+
+def test_a_new_rule_prices_what_runs_and_a_bidders_limit_guards_it(
+    harbour: Harbour, flagged: tuple[int, int]
+) -> None:
+    """For the rest of the time that the phase had: a rule found wrong must not go on."""
+    account, keeper = flagged
+    harbour.wait(3600)
+    seen, course = harbour.liquidator.quote(account), harbour.liquidator.liquidation(account)
+    rule = harbour.evm.deploy("rules/PartialStep.vy", WAD, 0, WAD // 100, 900, 900, 0)
+    harbour.liquidator.set_rule(rule.address)
+    assert harbour.liquidator.quote(account).price_fraction == 99 * WAD // 100
+    assert harbour.liquidator.liquidation(account) == course
+    with pytest.raises(Reverted, match="liquidator: price above limit"):
+        harbour.bid(account, keeper, seen.max_fraction, limit=seen.price, state=seen.state)
 
 
 def test_guards_of_a_bidder(harbour: Harbour, flagged: tuple[int, int]) -> None:
@@ -755,6 +784,8 @@ def test_only_the_owner_sets(harbour: Harbour) -> None:
     [
         ({"buffer": WAD + 1}, "buffer"),
         ({"min_fraction": WAD // 10 + 1}, "fraction"),
+        ({"min_fraction": WAD // 1000 - 1}, "fraction"),
+        ({"min_fraction": 0}, "fraction"),
         ({"fee": WAD // 10 + 1}, "fee"),
         ({"start_price": WAD + 1}, "price"),
         ({"start_price": WAD // 2 - 1}, "price"),
@@ -765,7 +796,9 @@ def test_only_the_owner_sets(harbour: Harbour) -> None:
 def test_parameters_have_bounds(harbour: Harbour, change: dict[str, int], reason: str) -> None:
     with pytest.raises(Reverted, match=f"liquidator: {reason} out of range"):
         harbour.liquidator.set_parameters({**LIQUIDATION, **change})
-    harbour.liquidator.set_parameters({**LIQUIDATION, "fee": WAD // 10})
+    harbour.liquidator.set_parameters(
+        {**LIQUIDATION, "fee": WAD // 10, "min_fraction": WAD // 1000}
+    )
     assert harbour.liquidator.parameters().fee == WAD // 10
     assert harbour.logged("ParametersSet")
 
