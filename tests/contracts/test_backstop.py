@@ -92,6 +92,30 @@ def test_the_fund_bears_no_share_of_what_is_mutualised_for_it(harbour: Harbour) 
     harbour.check_conservation()
 
 
+def test_a_payout_takes_the_funds_cash_whatever_it_owes(harbour: Harbour) -> None:
+    """The order of PROTOCOL 9. The fund is then worked out like any other account."""
+    writer, buyer = harbour.open("writer", 7000), harbour.open("buyer", 20_000)
+    short, bidder = harbour.open("short", 1200), harbour.open("bidder", 100_000)
+    harbour.trade(buyer, writer, harbour.call(3000), 5 * WAD, 100 * WAD)
+    harbour.trade(buyer, short, harbour.perp, WAD, 3000 * WAD)
+    harbour.wait(60, 6000)
+    harbour.flag(writer)
+    harbour.flag(short)
+    harbour.wait(HOUR, 6000)
+    harbour.liquidator.close(writer)
+    assert abs(harbour.equity(FUND)) < BUDGET
+    cash = harbour.house.cash(FUND)
+    _, price = harbour.bid(short, bidder)
+    (covered,) = harbour.logged("Covered")
+    assert covered["fund"] == covered["amount"] == -price > 1000 * WAD
+    assert covered["fund"] < cash
+    assert abs(harbour.equity(FUND) + covered["fund"]) < BUDGET
+    assert harbour.liquidator.quote(FUND).can_flag
+    harbour.flag(FUND)
+    assert harbour.liquidator.phase(FUND) == 2
+    harbour.check_conservation()
+
+
 def test_interest_due_pays_for_the_loss_that_it_is_part_of(harbour: Harbour) -> None:
     harbour.open("saver", 10_000)
     borrower = harbour.open("borrower", weth=3)
