@@ -28,6 +28,7 @@ from sim.errors import InputError
 from sim.protocol.client import Snapshot
 from sim.results import Run
 from sim.results.folder import readable
+from sim.results.tables import open_table
 
 EXACT = ("cash", "stored_cash", "equity", "initial", "maintenance")
 """Columns of the accounts table that end in `_wad`."""
@@ -363,14 +364,14 @@ def accounts_by_step(run: Run, since: int = 0) -> Iterator[tuple[int, Mapping[st
         The table is missing or damaged.
     """
     path = run.folder / "accounts.parquet"
-    with readable(path):
-        yield from _accounts_of(pq.ParquetFile(path), since)
+    with readable(path), open_table(path) as file:
+        yield from _accounts_of(file, since)
 
 
 def _accounts_of(file: pq.ParquetFile, since: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
     columns = ["step", "account", *_PLAIN, *(f"{name}_wad" for name in EXACT)]
     waiting: list[tuple[int, dict[str, Any]]] = []
-    for batch in file.iter_batches(columns=columns):
+    for batch in file.iter_batches(columns=columns, use_threads=False):
         numbers = batch["step"].to_numpy()
         starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
         for start, end in pairwise(starts):

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sim.errors import EnvironmentFault, InputError
-from sim.results.tables import TABLES, TableWriter
+from sim.results.tables import TABLES, TableWriter, read_table
 
 SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
@@ -198,7 +198,7 @@ class Run:
         columns = [c.name for c in TABLES[name].columns if not c.name.endswith("_wad")]
         path = self.folder / f"{name}.parquet"
         with readable(path):
-            return pd.read_parquet(path, columns=columns)
+            return read_table(path, columns)
 
     def __getattr__(self, name: str) -> pd.DataFrame:
         if name.startswith("_"):

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Context
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -318,6 +319,24 @@ class TableWriter:
     def close(self) -> None:
         self.flush()
         self._file.close()
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of a written table."""
+    with open_table(path) as file:
+        found: pd.DataFrame = file.read(list(columns), use_threads=False).to_pandas(
+            use_threads=False
+        )
+    return found
+
+
+def open_table(path: Path) -> pq.ParquetFile:
+    """Open a written table for reading.
+
+    Nothing is read ahead and no reader may use threads: Arrow's may outlive what they read, and
+    then, once in thirty times, abort the process as it ends (apache/arrow issue 34314).
+    """
+    return pq.ParquetFile(path, pre_buffer=False)
 
 
 def dictionary() -> str:

@@ -1,6 +1,9 @@
 """Run folders are whole or partial, and equal rows give equal bytes."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -54,6 +57,25 @@ def test_exact_columns_hold_every_digit(tmp_path):
     run = written(tmp_path / "a", [amount])
     column = pq.read_table(run.folder / "waterfall.parquet")["amount_wad"]
     assert int(column[0].as_py()) == amount
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux does")
+def test_reading_starts_no_thread(tmp_path):
+    # A thread of Arrow's that is still busy when the process ends aborts it.
+    written(tmp_path / "a")
+    program = f"""
+import os
+from sim.engine.replica import accounts_by_step
+from sim.results import TABLES, Run
+run = Run.open({str(tmp_path / "a")!r})
+before = len(os.listdir("/proc/self/task"))
+for name in TABLES:
+    run.table(name)
+list(accounts_by_step(run))
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "0\n", done.stderr
 
 
 def test_equal_rows_give_equal_bytes(tmp_path):
