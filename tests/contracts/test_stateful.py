@@ -452,6 +452,30 @@ class Protocol(RuleBasedStateMachine):
             self._move_against(account, 1, 0, f"can_{then}")
             self._advance(account, then)
 
+    @rule(who=accounts, by=st.integers(1, 4), size=sizes, fraction=fractions)
+    def bid_at_a_loss(self, who: int, by: int, size: int, fraction: int) -> None:
+        """What takes an account under takes from its bidder too, who has settled none of it."""
+        account, bidder = self.accounts[who], self.accounts[(who + by) % 5]
+        perp = self.harbour.perp
+        is_long = self._size(account, perp) >= 0
+        sides = (bidder, self.keeper) if is_long else (self.keeper, bidder)
+        price = self._fair(perp)
+        self.attempt(lambda: self.harbour.trade(*sides, perp, size, price), "a bidder's trade")
+        if self.liquidator.phase(account) == HEALTHY:
+            self._move_against(account, 6, 0, "can_flag")
+            self.flag(1 + who, False)
+        else:
+            self.price(-2 if is_long else 2, 0, 0)
+        unsettled = self.house.book(bidder).unsettled
+        if self.liquidator.phase(account) != HEALTHY and unsettled < 0:
+            stored = self.house.cash(bidder)
+            if self._bid(account, bidder, fraction):
+                note("bid at an unsettled loss")
+            else:
+                assert self.house.cash(bidder) == stored
+                assert self.house.book(bidder).unsettled == unsettled
+                note("bid at an unsettled loss refused")
+
     def _move_against(self, account: int, step: int, after: int, until: str) -> None:
         way = -1 if self._size(account, self.harbour.perp) >= 0 else 1
         for _ in range(12):
@@ -597,6 +621,27 @@ class Protocol(RuleBasedStateMachine):
 
 Protocol.TestCase.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
 TestProtocol = Protocol.TestCase
+
+
+def test_the_machine_bids_at_an_unsettled_loss() -> None:
+    """One that can bear its loss and the bid, and one that cannot."""
+    machine = Protocol()
+    try:
+        machine.begin([4000, 20_000, 2600, 500, 500], [0] * 5, [0] * 5, 100, 1, (0, 0), None)
+        machine.trade(0, 5, 0, 5 * WAD, True, 100, False)
+        machine.trade(2, 5, 0, 3 * WAD, True, 100, False)
+        machine.bid_at_a_loss(0, 1, 2 * WAD, WAD // 10)
+        able, poor = machine.accounts[1:3]
+        assert [each.args["bidder"] for each in machine.evm.events if each.name == "Bid"] == [able]
+        settled = [each.args for each in machine.evm.events if each.name == "PerpSettled"]
+        assert any(each["account"] == able and each["pnl"] < 0 for each in settled)
+        assert machine.house.book(poor).unsettled < 0
+        with pytest.raises(Reverted, match="liquidator: bidder below initial margin"):
+            machine.harbour.bid(machine.accounts[0], poor, WAD // 10)
+        machine.money_is_conserved()
+        machine.positions_sum_to_zero()
+    finally:
+        machine.teardown()
 
 
 def test_the_machine_reaches_what_matters() -> None:
