@@ -45,9 +45,8 @@ _STARTUP_SECONDS = 30.0
 _REPLY_SECONDS = 300.0
 _PR_SET_PDEATHSIG = 1
 _KEPT_BLOCKS = 64
-_LANES = 2
 # From so many transactions on, traces are a quicker way to a block's receipts.
-_MANY = 32
+_MANY = 16
 _Request = tuple[str, list[Any]]
 
 
@@ -96,9 +95,7 @@ class AnvilBackend(Closing):
         self._process = _spawn(self.anvil, self._folder, timestamp, gas_limit, port, lasting)
         self._release = weakref.finalize(self, _stop, self._process, self._folder)
         try:
-            # Anvil works on connections in parallel, but on one batch with one core.
-            self._lanes = [_Rpc(self._folder, self._process) for _ in range(_LANES)]
-            self._rpc = self._lanes[0]
+            self._rpc = _Rpc(self._folder, self._process)
         except BaseException:
             self._release()
             raise
@@ -219,7 +216,10 @@ class AnvilBackend(Closing):
         return receipts if exact else None
 
     def call_many(self, calls: Sequence[Call]) -> list[Outcome]:
-        """Make calls on the latest block, in one round trip."""
+        """Make calls on the latest block, in one round trip.
+
+        Anvil works on the calls of a batch with all cores.
+        """
         requests: list[_Request] = [
             (
                 "eth_call",
@@ -235,13 +235,7 @@ class AnvilBackend(Closing):
             )
             for call in calls
         ]
-        shares = [requests[lane::_LANES] for lane in range(_LANES)]
-        for lane, share in zip(self._lanes, shares, strict=True):
-            lane.ask(share)
-        outcomes = [Outcome(False, b"")] * len(calls)
-        for number, (lane, share) in enumerate(zip(self._lanes, shares, strict=True)):
-            outcomes[number::_LANES] = [_outcome(reply) for reply in lane.answers(share)]
-        return outcomes
+        return [_outcome(reply) for reply in self._rpc.replies(requests)]
 
     def storage_at(self, address: str, slot: int) -> int:
         """Return one storage word."""
@@ -319,26 +313,15 @@ class _Rpc:
 
     def replies(self, requests: Sequence[_Request]) -> list[dict[str, Any]]:
         """Make requests in one batch and return the replies, errors included, in order."""
-        self.ask(requests)
-        return self.answers(requests)
-
-    def ask(self, requests: Sequence[_Request]) -> None:
-        """Send requests in one batch; `answers` must follow before anything else is asked."""
         if not requests:
-            return
+            return []
         batch = [
             {"jsonrpc": "2.0", "id": index, "method": method, "params": params}
             for index, (method, params) in enumerate(requests)
         ]
-        with self._explained():
-            self._socket.sendall(orjson.dumps(batch))
-
-    def answers(self, requests: Sequence[_Request]) -> list[dict[str, Any]]:
-        """Return the replies to what was asked, in order."""
-        if not requests:
-            return []
         chunks: list[bytes] = []
         with self._explained():
+            self._socket.sendall(orjson.dumps(batch))
             while not chunks or not chunks[-1].endswith(b"\n"):
                 chunk = self._socket.recv(1 << 20)
                 if not chunk:
