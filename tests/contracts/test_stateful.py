@@ -354,6 +354,7 @@ class Protocol(RuleBasedStateMachine):
         if done:
             assert before[0] < before[2]
             assert self.see(account) == before
+            note(f"flagged into phase {self.liquidator.phase(account)}")
 
     def bid(self, who: int, by: int, fraction: int) -> None:
         account, bidder = self._in_liquidation(who), [*self.accounts, self.keeper][by]
@@ -388,9 +389,11 @@ class Protocol(RuleBasedStateMachine):
     def _advance(self, account: int, step: str) -> bool:
         quote = self.liquidator.quote(account)
         function = "turn_insolvent" if step == "turn" else step
-        fund = self.see(FUND)[0]
+        fund, phase = self.see(FUND)[0], self.liquidator.phase(account)
         done = self.attempt(lambda: getattr(self.liquidator, function)(account), step)
         assert done == getattr(quote, f"can_{step}")
+        if done:
+            note(f"{step} from phase {phase}")
         if done and step == "close":
             # What it takes over costs the fund what it had, and no more.
             assert self.see(FUND)[0] >= min(fund, 0) - BUDGET
@@ -604,8 +607,22 @@ class Protocol(RuleBasedStateMachine):
                 self._one_step(account, whale)
             assert self.liquidator.phase(account) == HEALTHY, "a liquidation does not end"
             assert self.house.phase(account) == HEALTHY
+        self._empty_the_fund(whale)
         self.money_is_conserved()
         self.positions_sum_to_zero()
+
+    def _empty_the_fund(self, whale: int) -> None:
+        """Who is rich enough takes all that the fund holds, at once."""
+        self.harbour.push()
+        self.house.settle(FUND)
+        names = {self._name(word): abs(self._signed(word)) for word in self.house.positions(FUND)}
+        if names:
+            before = self.see(FUND)
+            items = [(whale, name, size) for name, size in names.items()]
+            self.harbour.backstop.relieve(items, sender=self.harbour.owner(whale))
+            assert self.house.positions(FUND) == []
+            assert self.see(FUND)[0] > before[0] - BUDGET
+            note("the fund emptied")
 
     def _one_step(self, account: int, whale: int) -> None:
         quote = self.liquidator.quote(account)
