@@ -149,6 +149,24 @@ class Close(Intent):
 
 
 @dataclass(frozen=True)
+class Counterparty:
+    """What a deleveraging may close: up to `size` > 0 of the `instrument` that `account` holds."""
+
+    account: int
+    instrument: Instrument
+    size: float
+
+
+@dataclass(frozen=True)
+class Deleverage(Intent):
+    """Close the insolvent `account`, whose auction is over, against others' opposite positions, the
+    account at most risk first."""
+
+    account: int
+    against: tuple[Counterparty, ...]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of an intent.
 

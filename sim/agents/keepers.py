@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from sim.agents.base import Agent, Params
 from sim.agents.intents import (
     Bid,
     Close,
+    Counterparty,
+    Deleverage,
     Escalate,
     Flag,
     Intent,
@@ -19,9 +22,12 @@ from sim.agents.intents import (
     Restart,
 )
 from sim.agents.traders import closing, deposits, enters, expected_equity
-from sim.agents.view import HEALTHY, INSOLVENT, SOLVENT, Distress, View
+from sim.agents.view import HEALTHY, INSOLVENT, SOLVENT, AccountView, Distress, View
 from sim.model import Delay, Latency
 from sim.units import Ratio
+
+_FUND = 0
+_AT_ONCE = 4  # counterparties of one deleveraging: each needs its margin computed twice
 
 
 class KeeperParams(Params):
@@ -33,6 +39,8 @@ class KeeperParams(Params):
     """Whether it starts liquidations, or only bids in those of others."""
     bids: bool = True
     """Whether it bids, or only starts and ends liquidations."""
+    deleverages: bool = True
+    """Whether it closes insolvent accounts against others', where the protocol has that."""
     discount: Ratio = Field(default=0.02, ge=0)
     """It bids once the price of a solvent account is this far below its value."""
     payout: Ratio = Field(default=0.02, ge=0)
@@ -94,7 +102,7 @@ class Keeper(Agent[KeeperParams]):
             intent = outcome.intent
             if isinstance(intent, Bid) and outcome.accepted:
                 self._cost = outcome.fee
-            if isinstance(intent, (Flag, Bid, Resolve, Restart, Escalate, Close)):
+            if isinstance(intent, (Flag, Bid, Resolve, Restart, Escalate, Deleverage, Close)):
                 # It reverted although it looked good: somebody was faster, or the market was.
                 lost = 0 if outcome.accepted else self._beaten.get(intent.account, (0, 0))[0] + 1
                 wait = min(2 ** (lost - 1), self.params.patience) if lost else 0
@@ -127,8 +135,38 @@ class Keeper(Agent[KeeperParams]):
             if low <= max(distress.reserved, 0.0) or high >= distress.heals:
                 return None, 0.0
         elif distress.over:
-            return Close(id, tip=tip), 0.0
+            if distress.takeable:
+                return Close(id, tip=tip), 0.0
+            return (self._deleverage(view, target) if self.params.deleverages else None), 0.0
         return self._bid(view.account.id, distress, expected, room)
+
+    def _deleverage(self, view: View, target: AccountView) -> Deleverage | None:
+        """Return whom to close the account against: the one at most risk (maintenance margin over
+        equity) first, one position of each, as far as it can bear its part of the loss.
+
+        The order must still hold when the chain looks. If it did not the last time, one at a time.
+        """
+        left = dict(target.positions)
+        notional = {i: abs(size) * view.board.spot(i.underlying) for i, size in left.items()}
+        most = 1 if self._beaten.get(target.id, (0, 0))[0] else _AT_ONCE
+        able = [
+            account
+            for account in view.everyone.values()
+            if account.phase == HEALTHY
+            and account.equity > 0.0
+            and account.id not in (0, target.id)
+        ]
+        found: list[Counterparty] = []
+        for account in sorted(able, key=lambda a: (-a.maintenance / a.equity, a.id)):
+            opposite = [i for i, size in account.positions.items() if size * left.get(i, 0.0) < 0.0]
+            for instrument in opposite[:1]:
+                size = min(abs(account.positions[instrument]), abs(left[instrument]))
+                part = size / abs(target.positions[instrument]) * notional[instrument]
+                loss = max(-target.equity, 0.0) * part / sum(notional.values())
+                if account.equity - loss > account.maintenance:
+                    found.append(Counterparty(account.id, instrument, size))
+                    left[instrument] -= math.copysign(size, left[instrument])
+        return Deleverage(target.id, tuple(found[:most]), tip=self._tip) if found else None
 
     def _bid(
         self, bidder: int, distress: Distress, equity: float, room: float

@@ -7,7 +7,18 @@ from typing import Literal, Sequence
 
 import numpy as np
 
-from sim.agents.intents import Bid, Close, Escalate, Flag, Intent, Order, Resolve, Restart, Trade
+from sim.agents.intents import (
+    Bid,
+    Close,
+    Deleverage,
+    Escalate,
+    Flag,
+    Intent,
+    Order,
+    Resolve,
+    Restart,
+    Trade,
+)
 
 Policy = Literal["fees", "first_come", "random", "adversarial"]
 POLICIES: tuple[Policy, ...] = ("fees", "first_come", "random", "adversarial")
@@ -59,7 +70,7 @@ def liquidations_first(arranged: Sequence[Pending]) -> list[Pending]:
 
 def liquidates(intent: Intent) -> bool:
     """Whether an intent belongs to a liquidation."""
-    return isinstance(intent, (Flag, Bid, Restart, Resolve, Escalate, Close))
+    return isinstance(intent, (Flag, Bid, Restart, Resolve, Escalate, Deleverage, Close))
 
 
 def _harm(pending: Pending) -> int:

@@ -76,6 +76,7 @@ def view(
     accounts: Sequence[AccountView] = (),
     wallet: Mapping[str, float] | None = None,
     distressed: Sequence[Distress] = (),
+    everyone: Sequence[AccountView] = (),
     steps: int = 100,
     fund: float = 0.0,
 ) -> View:
@@ -90,5 +91,6 @@ def view(
         accounts=tuple(accounts) or (account(),),
         wallet=wallet or {},
         distressed=tuple(distressed),
+        everyone={item.id: item for item in everyone},
         fund=fund,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from typing import Mapping
@@ -176,6 +176,9 @@ class Distress:
         Unix seconds at which the phase began; 0 if nobody has flagged it.
     over
         Whether the price path of the phase is at its end.
+    takeable
+        Whether the backstop would take it once the insolvent phase is over: not while
+        deleveraging comes first.
     max_fraction
         Largest fraction that one bid may take now.
     price_fraction
@@ -191,6 +194,7 @@ class Distress:
     account: AccountView
     started: int = 0
     over: bool = False
+    takeable: bool = True
     max_fraction: float = 1.0
     price_fraction: float = 1.0
     reserved: float = 0.0
@@ -220,6 +224,8 @@ class View:
         Tokens by name outside the protocol.
     distressed
         Accounts that may be flagged or bid on, ascending by id.
+    everyone
+        Every account by id, the insurance fund's (0) included: the chain is public.
     quote
         Name of the quote stablecoin.
     fund
@@ -237,6 +243,7 @@ class View:
     accounts: tuple[AccountView, ...]
     wallet: Mapping[str, float]
     distressed: tuple[Distress, ...] = ()
+    everyone: Mapping[int, AccountView] = field(default_factory=dict)
     quote: str = "USDC"
     fund: float = 0.0
     crowding: float = 0.0

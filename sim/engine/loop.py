@@ -195,6 +195,7 @@ class Loop:
                 accounts=tuple(accounts.get(a, _empty(a)) for a in self.world.accounts[name]),
                 wallet=wallets[name],
                 distressed=tuple(distressed),
+                everyone=accounts,
                 quote=self.world.listing.quote.symbol,
                 fund=fund,
                 crowding=crowding,

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Mapping, Sequence
 
+import numpy as np
 from eth_utils.crypto import keccak
 
 from sim.agents.base import Agent, Params
 from sim.agents.intents import (
     Bid,
     Close,
+    Deleverage,
     Deposit,
     Escalate,
     Flag,
@@ -60,6 +62,7 @@ _GAS = {
     "flag": (1_000_000, 60_000),
     "bid": (2_000_000, 120_000),
     "close": (2_000_000, 120_000),
+    "deleverage": (1_000_000, 80_000),
     "deposit": (1_000_000, 0),
 }
 _GAS_OTHERWISE = (3_000_000, 0)
@@ -266,7 +269,7 @@ class World:
             for account, phase, low in zip(
                 snapshot.accounts, snapshot.phase, snapshot.underwater, strict=True
             )
-            if account != 0 and (phase > 0 or low)
+            if phase > 0 or low
         ]
         calls = [
             self.protocol.encode("liquidator", function, account)
@@ -282,11 +285,13 @@ class World:
             insolvent = quote.phase == 2
             self._charges[account] = quote.charges / whole
             self._offered[account] = whole / 10**18
+            over = bool(quote.phase and snapshot.time >= state.started + state.duration)
             found.append(
                 Distress(
                     account=views[account],
                     started=state.started if quote.phase else 0,
-                    over=bool(quote.phase and snapshot.time >= state.started + state.duration),
+                    over=over,
+                    takeable=not (over and insolvent) or self._takeable(account, snapshot),
                     max_fraction=quote.max_fraction / 10**18 if quote.phase else 1.0,
                     price_fraction=quote.price_fraction / 10**18 if quote.phase == 1 else 1.0,
                     reserved=quote.reserved / 10**18,
@@ -295,6 +300,11 @@ class World:
                 )
             )
         return found
+
+    def _takeable(self, account: int, snapshot: Snapshot) -> bool:
+        row = int(np.flatnonzero(snapshot.accounts == account)[0])
+        call = ("backstop", "can_take_over", account, snapshot.equity[row])
+        return bool(self.protocol.ask(self.read, *call))
 
     def _decoded(self, function: str, answer: tuple[bool, bytes]) -> Any:
         succeeded, output = answer
@@ -393,6 +403,19 @@ class World:
                 return self._liquidate(name, "turn_insolvent", account, intent, account)
             case Close(account=account):
                 return self._liquidate(name, "close", account, intent, account)
+            case Deleverage(account=account, against=against):
+                items = [
+                    {
+                        "account": item.account,
+                        "instrument": _number(item.instrument),
+                        "size": to_quanta(item.size),
+                    }
+                    for item in against
+                ]
+                # Each is margined before and after, and the account's own positions are valued.
+                size = sum(self._held(account) + 2 * self._held(i.account) for i in against)
+                close = ("backstop", "deleverage", account, items)
+                return self._act(name, "deleverage", account, *close, intent=intent, size=size)
             case _:
                 raise TypeError(f"agents cannot ask for {type(intent).__name__}")
 
@@ -452,8 +475,7 @@ class World:
         return len(self._positions.get(account, (b"", {}))[1])
 
     def _legs(self, trade: Trade) -> list[dict[str, int]]:
-        item = trade.instrument
-        number = words.instrument(item.underlying, item.kind, item.expiry, item.strike)
+        number = _number(trade.instrument)
         size = to_quanta(trade.size)
         cash = size * to_quanta(trade.price) // 10**18
         return [
@@ -478,6 +500,10 @@ class World:
         gas = min(part + each * size, GAS_MAX)
         transaction = Transaction(address_of(sender), to, data, 0, gas)
         return Action(transaction, action, agent or sender, account, intent)
+
+
+def _number(item: Instrument) -> int:
+    return words.instrument(item.underlying, item.kind, item.expiry, item.strike)
 
 
 def _position(book: Book, row: int) -> tuple[Instrument, float]:

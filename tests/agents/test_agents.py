@@ -26,7 +26,7 @@ from sim.agents.intents import (
 )
 from sim.agents.keepers import Delay
 from sim.agents.registry import find, known
-from sim.agents.view import INSOLVENT, SOLVENT, Distress
+from sim.agents.view import INSOLVENT, SOLVENT, AccountView, Distress
 from sim.errors import InputError
 from sim.reference.book import CALL, PUT
 
@@ -232,6 +232,55 @@ def acts(one: Agent, *distressed: Distress, step: int = 1):
 def test_a_keeper_takes_the_step_that_the_state_allows(seen, expected):
     intents = acts(agent("liquidator"), seen)
     assert [type(i) for i in intents] == ([expected] if expected else [])
+
+
+def deleveraged(*others: AccountView, one: Agent | None = None, step: int = 1, **settings):
+    """What a keeper does about an insolvent account short three perps, which others must bear."""
+    sick = stage.account(7, equity=-9_000.0, initial=1.0, positions={BTC: -3.0}, phase=INSOLVENT)
+    found = Distress(sick, over=True, takeable=False)
+    seen = stage.view(step, board=BOARD, distressed=[found], everyone=[*others, sick])
+    return (one or agent("liquidator", **settings)).decide(seen, rng())
+
+
+def winner(id: int, size: float, maintenance: float = 10e3, **settings) -> AccountView:
+    return stage.account(id, maintenance=maintenance, positions={BTC: size}, **settings)
+
+
+def test_a_keeper_deleverages_those_at_most_risk_first():
+    [intent] = deleveraged(winner(2, 1.0, 10e3), winner(3, 1.0, 30e3), winner(4, 5.0, 20e3))
+    assert intent.account == 7
+    # The last one is not reached: the two before it hold all that there is to close.
+    assert [(c.account, c.size) for c in intent.against] == [(3, 1.0), (4, 2.0)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        winner(0, 1.0),
+        winner(2, -1.0),
+        winner(2, 1.0, phase=SOLVENT),
+        winner(2, 1.0, equity=-1.0),
+        winner(2, 1.0, equity=12e3),  # it could not bear 3,000
+    ],
+    ids=["the fund", "the same side", "in liquidation", "insolvent", "too weak"],
+)
+def test_a_keeper_leaves_out_who_cannot_be_deleveraged(other):
+    assert deleveraged(other) == []
+    [intent] = deleveraged(other, winner(9, 1.0))
+    assert [c.account for c in intent.against] == [9]
+
+
+def test_a_keeper_closes_one_at_a_time_once_the_order_did_not_hold():
+    one = agent("liquidator", patience=0)
+    [intent] = deleveraged(winner(2, 1.0), winner(3, 1.0), one=one)
+    assert len(intent.against) == 2
+    one.observe([Outcome(intent, False, "backstop: scores increase", 100_000)])
+    [intent] = deleveraged(winner(2, 1.0), winner(3, 1.0), one=one, step=2)
+    assert [c.account for c in intent.against] == [2]
+
+
+def test_a_keeper_may_leave_deleveraging_to_others():
+    assert deleveraged(winner(2, 1.0), deleverages=False) == []
 
 
 def test_a_bid_is_within_the_rule_and_the_keepers_means():
