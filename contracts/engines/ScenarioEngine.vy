@@ -36,6 +36,23 @@ exports: (
 )
 
 
+# IScenarioKernel.revalue, of whose answer a gate needs and makes room for the first part alone.
+interface Losses:
+    def revalue(
+        positions: DynArray[uint256, 64],
+        first_position: uint256,
+        u: IOracle.Underlying,
+        time: uint256,
+        expiries: DynArray[IOracle.Expiry, 64],
+        first_expiry: uint256,
+        vols: DynArray[uint256, 64],
+        linear: IScenarioKernel.Linear,
+        place: address,
+        grid: IScenarioKernel.Grid,
+        named: uint256,
+    ) -> IScenarioKernel.Outcome: view
+
+
 KERNEL: public(immutable(IScenarioKernel))
 RULES: public(immutable(IScenarioRules))
 
@@ -83,12 +100,16 @@ def check(
     @return Equity and requirement in WAD of quote.
     """
     assert kind == IRiskEngine.Kind.INITIAL or kind == IRiskEngine.Kind.MAINTENANCE, "engine: kind"
-    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.BOUND, [])
-    requirement: uint256 = f.initial if kind == IRiskEngine.Kind.INITIAL else f.maintenance
-    if f.equity < convert(requirement, int256):
-        f = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
-        requirement = f.initial if kind == IRiskEngine.Kind.INITIAL else f.maintenance
-    return f.equity, requirement
+    equity: int256 = 0
+    initial: uint256 = 0
+    maintenance: uint256 = 0
+    requirement: uint256 = 0
+    for grid: IScenarioKernel.Grid in [IScenarioKernel.Grid.BOUND, IScenarioKernel.Grid.FULL]:
+        equity, initial, maintenance = self._evaluate(book, market, rulebook, grid, [])
+        requirement = initial if kind == IRiskEngine.Kind.INITIAL else maintenance
+        if equity >= convert(requirement, int256):
+            break
+    return equity, requirement
 
 
 @external
@@ -103,8 +124,7 @@ def margins(
     @param rulebook Number of the rulebook.
     @return Equity, initial and maintenance margin in WAD of quote.
     """
-    f: charges.Figures = self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
-    return f.equity, f.initial, f.maintenance
+    return self._evaluate(book, market, rulebook, IScenarioKernel.Grid.FULL, [])
 
 
 @external
@@ -125,10 +145,13 @@ def prove(
     @return Equity and lower bound in WAD of quote.
     """
     assert len(scenarios) == len(market.underlyings), "engine: one scenario per underlying"
-    f: charges.Figures = self._evaluate(
+    equity: int256 = 0
+    initial: uint256 = 0
+    maintenance: uint256 = 0
+    equity, initial, maintenance = self._evaluate(
         book, market, rulebook, IScenarioKernel.Grid.NAMED, scenarios
     )
-    return f.equity, f.maintenance
+    return equity, maintenance
 
 
 @external
@@ -159,32 +182,61 @@ def assess(
         market.assets,
         rules,
     )
-    d: IScenarioKernel.Detail = staticcall KERNEL.detail(book.positions, market, linear, place)
 
-    # As `_evaluate` does: the outcomes are at hand, and to pass them there would cost every gate
-    # 2,500 gas of memory.
+    # As `_evaluate` does, whose memory every gate pays for and which therefore keeps no outcomes.
+    outcomes: DynArray[IScenarioKernel.Outcome, 8] = []
+    values: DynArray[int256, 64] = []
+    pnl: DynArray[int256, 320] = []
     amounts: uint256[4] = empty(uint256[4])
+    ups: DynArray[uint256, 8] = []
+    downs: DynArray[uint256, 8] = []
     losing: uint256 = 0
-    for o: IScenarioKernel.Outcome in d.outcomes:
+    p: uint256 = 0
+    e: uint256 = 0
+    for i: uint256 in range(len(market.underlyings), bound=8):
+        o: IScenarioKernel.Outcome = empty(IScenarioKernel.Outcome)
+        by_expiry: DynArray[int256, 64] = []
+        by_scenario: DynArray[int256, 40] = []
+        o, by_expiry, by_scenario = staticcall KERNEL.revalue(
+            book.positions,
+            p,
+            market.underlyings[i],
+            market.time,
+            market.expiries,
+            e,
+            market.vols,
+            linear[i],
+            place,
+            IScenarioKernel.Grid.DETAIL,
+            0,
+        )
+        p = o.next_position
+        e = o.next_expiry
+        outcomes.append(o)
+        for value: int256 in by_expiry:
+            values.append(value)
+        for profit: int256 in by_scenario:
+            pnl.append(profit)
         f.long_only = f.long_only and o.long_only
         f.option_value += o.option_value
         f.charges[charges.CONFIDENCE] += o.confidence
         for k: uint256 in range(4):
             amounts[k] += o.amounts[k]
+        ups.append(o.up)
+        downs.append(o.down)
         worst: uint256 = max(o.up, o.down)
         f.risk += worst
         if worst > 0:
             losing += 1
+    assert p == len(book.positions), "engine: market lacks an underlying"
     f.equity += f.option_value
     if losing > 1:
-        f.risk = self._combine(market.underlyings, d.outcomes, place)
+        f.risk = self._combine(market.underlyings, ups, downs, place)
     f = charges._require(f, amounts, rules, market.stable)
     if old != empty(address):
-        blended: charges.Figures = self._evaluate(
+        f.equity, f.initial, f.maintenance = self._evaluate(
             book, market, rulebook, IScenarioKernel.Grid.FULL, []
         )
-        f.initial = blended.initial
-        f.maintenance = blended.maintenance
 
     a: IRiskEngine.Assessment = charges._describe(f)
     use_rate: bool = abi_decode(
@@ -195,11 +247,11 @@ def assess(
         a.greeks.append(
             greeks._of(book.positions, market.underlyings[i], market, linear[i], use_rate)
         )
-    a.expiry_value = d.expiry_value
-    a.scenario_pnl = d.scenario_pnl
-    for o: IScenarioKernel.Outcome in d.outcomes:
-        a.loss_up.append(o.up)
-        a.loss_down.append(o.down)
+    a.loss_up = ups
+    a.loss_down = downs
+    a.expiry_value = values
+    a.scenario_pnl = pnl
+    for o: IScenarioKernel.Outcome in outcomes:
         a.basis.append(o.basis)
         a.binding_up.append(o.binding_up)
         a.binding_down.append(o.binding_down)
@@ -220,26 +272,24 @@ def _evaluate(
     rulebook: uint256,
     grid: IScenarioKernel.Grid,
     named: DynArray[uint256, 8],
-) -> charges.Figures:
+) -> (int256, uint256, uint256):
     """
-    @notice The margin of PROTOCOL 5; during a ramp the requirements are blended and the other
-            figures are those of the new version.
+    @notice Equity, initial and maintenance margin of PROTOCOL 5; during a ramp the requirements are
+            blended.
     @dev Under Grid.BOUND requirements are upper bounds, under Grid.NAMED lower bounds.
     """
     place: address = empty(address)
     old: address = empty(address)
     share: uint256 = 0
     place, old, share = versions._at(rulebook, market.time)
-    f: charges.Figures = empty(charges.Figures)
+    equity: int256 = 0
     initial: uint256 = 0
     maintenance: uint256 = 0
-    for version: uint256 in range(2):
-        rules_at: address = old if version == 0 else place
+    for rules_at: address in [old, place]:
         if rules_at == empty(address):
             continue
-        initial = f.initial
-        maintenance = f.maintenance
         rules: charges.Rules = self._rules(rules_at)
+        f: charges.Figures = empty(charges.Figures)
         linear: DynArray[IScenarioKernel.Linear, 8] = []
         f, linear = charges._collateral(
             book.cash + book.unsettled,
@@ -249,47 +299,67 @@ def _evaluate(
             market.assets,
             rules,
         )
-        outcomes: DynArray[IScenarioKernel.Outcome, 8] = staticcall KERNEL.revalue(
-            book.positions, market, linear, rules_at, grid, named
-        )
         amounts: uint256[4] = empty(uint256[4])
+        ups: DynArray[uint256, 8] = []
+        downs: DynArray[uint256, 8] = []
         losing: uint256 = 0
-        for o: IScenarioKernel.Outcome in outcomes:
+        p: uint256 = 0
+        e: uint256 = 0
+        for i: uint256 in range(len(market.underlyings), bound=8):
+            o: IScenarioKernel.Outcome = staticcall Losses(KERNEL.address).revalue(
+                book.positions,
+                p,
+                market.underlyings[i],
+                market.time,
+                market.expiries,
+                e,
+                market.vols,
+                linear[i],
+                rules_at,
+                grid,
+                named[i] if grid == IScenarioKernel.Grid.NAMED else 0,
+            )
+            p = o.next_position
+            e = o.next_expiry
             f.long_only = f.long_only and o.long_only
             f.option_value += o.option_value
             f.charges[charges.CONFIDENCE] += o.confidence
             for k: uint256 in range(4):
                 amounts[k] += o.amounts[k]
+            ups.append(o.up)
+            downs.append(o.down)
             worst: uint256 = max(o.up, o.down)
             f.risk += worst
             if worst > 0:
                 losing += 1
+        assert p == len(book.positions), "engine: market lacks an underlying"
         f.equity += f.option_value
         # The sum of losses bounds R, and is R of one underlying.
         if losing > 1 and grid != IScenarioKernel.Grid.BOUND:
-            f.risk = self._combine(market.underlyings, outcomes, rules_at)
+            f.risk = self._combine(market.underlyings, ups, downs, rules_at)
         f = charges._require(f, amounts, rules, market.stable)
-    if old != empty(address):
-        f.initial = versions._blend(f.initial, initial, share)
-        f.maintenance = versions._blend(f.maintenance, maintenance, share)
-    return f
+        equity = f.equity
+        if rules_at == place and old != empty(address):
+            initial = versions._blend(f.initial, initial, share)
+            maintenance = versions._blend(f.maintenance, maintenance, share)
+        else:
+            initial = f.initial
+            maintenance = f.maintenance
+    return equity, initial, maintenance
 
 
 @internal
 @view
 def _combine(
     underlyings: DynArray[IOracle.Underlying, 8],
-    outcomes: DynArray[IScenarioKernel.Outcome, 8],
+    ups: DynArray[uint256, 8],
+    downs: DynArray[uint256, 8],
     rules_at: address,
 ) -> uint256:
     """
     @notice R of PROTOCOL 5.6.
     """
     ids: DynArray[uint256, 8] = []
-    up: DynArray[uint256, 8] = []
-    down: DynArray[uint256, 8] = []
-    for i: uint256 in range(len(outcomes), bound=8):
-        ids.append(underlyings[i].id)
-        up.append(outcomes[i].up)
-        down.append(outcomes[i].down)
-    return staticcall RULES.combine(ids, up, down, rules_at)
+    for u: IOracle.Underlying in underlyings:
+        ids.append(u.id)
+    return staticcall RULES.combine(ids, ups, downs, rules_at)

@@ -26,14 +26,6 @@ implements: IScenarioKernel
 initializes: kernel
 
 
-struct Result:
-    outcome: IScenarioKernel.Outcome
-    position: uint256           # first position of the next underlying
-    expiry: uint256
-    expiry_value: DynArray[int256, 64]
-    profits: DynArray[int256, 43]   # by shock
-
-
 WAD: constant(uint256) = 10 ** 18
 SIGNED_WAD: constant(int256) = 10 ** 18
 NANO: constant(uint256) = 10 ** 9
@@ -55,144 +47,6 @@ def __init__():
 @view
 def revalue(
     positions: DynArray[uint256, 64],
-    market: IOracle.Market,
-    linear: DynArray[IScenarioKernel.Linear, 8],
-    rules: address,
-    grid: IScenarioKernel.Grid,
-    named: DynArray[uint256, 8],
-) -> DynArray[IScenarioKernel.Outcome, 8]:
-    """
-    @notice Losses and charged amounts of each underlying of the market.
-    @param positions Position words, sorted.
-    @param market The market that they need.
-    @param linear For each underlying, the collateral that moves with it.
-    @param rules The rulebook, as `compile` returned it, in a contract's code.
-    @param grid What to evaluate.
-    @param named With Grid.NAMED, a scenario for each underlying; the number of scenarios names the
-           basis.
-    @return For each underlying of the market, losses and amounts.
-    """
-    loaded: scenario_rules.Rules = self._rules(rules)
-    every: DynArray[uint256, 43] = self._grid(rules, grid == IScenarioKernel.Grid.BOUND)
-    shocks: DynArray[uint256, 43] = every
-    outcomes: DynArray[IScenarioKernel.Outcome, 8] = []
-    p: uint256 = 0
-    e: uint256 = 0
-    for i: uint256 in range(len(market.underlyings), bound=8):
-        if grid == IScenarioKernel.Grid.NAMED:
-            shocks = self._named(every, named[i], loaded.scenarios)
-        result: Result = self._underlying(
-            positions,
-            p,
-            market.underlyings[i],
-            market.time,
-            market.expiries,
-            e,
-            market.vols,
-            linear[i],
-            loaded,
-            shocks,
-        )
-        p = result.position
-        e = result.expiry
-        outcomes.append(result.outcome)
-    assert p == len(positions), "kernel: market lacks an underlying"
-    return outcomes
-
-
-@external
-@view
-def detail(
-    positions: DynArray[uint256, 64],
-    market: IOracle.Market,
-    linear: DynArray[IScenarioKernel.Linear, 8],
-    rules: address,
-) -> IScenarioKernel.Detail:
-    """
-    @notice Losses and charged amounts in full, the value of each expiry and the profit of each
-            scenario.
-    @param positions Position words, sorted.
-    @param market The market that they need.
-    @param linear For each underlying, the collateral that moves with it.
-    @param rules The rulebook, as `compile` returned it, in a contract's code.
-    @return The figures, in the order of the market.
-    """
-    loaded: scenario_rules.Rules = self._rules(rules)
-    shocks: DynArray[uint256, 43] = self._grid(rules, False)
-    d: IScenarioKernel.Detail = empty(IScenarioKernel.Detail)
-    p: uint256 = 0
-    e: uint256 = 0
-    for i: uint256 in range(len(market.underlyings), bound=8):
-        result: Result = self._underlying(
-            positions,
-            p,
-            market.underlyings[i],
-            market.time,
-            market.expiries,
-            e,
-            market.vols,
-            linear[i],
-            loaded,
-            shocks,
-        )
-        p = result.position
-        e = result.expiry
-        d.outcomes.append(result.outcome)
-        for money: int256 in result.expiry_value:
-            d.expiry_value.append(money)
-        by_number: int256[40] = empty(int256[40])
-        for s: uint256 in range(len(shocks), bound=43):
-            if shocks[s] & kernel.SCENARIO != 0:
-                by_number[(shocks[s] >> kernel.NUMBER_SHIFT) & 255] = result.profits[s]
-        for s: uint256 in range(loaded.scenarios, bound=40):
-            d.scenario_pnl.append(by_number[s])
-    return d
-
-
-@internal
-@view
-def _rules(place: address) -> scenario_rules.Rules:
-    return abi_decode(
-        slice(place.code, scenario_rules.RULES_START, scenario_rules.RULES_BYTES),
-        scenario_rules.Rules,
-    )
-
-
-@internal
-@view
-def _grid(place: address, bound: bool) -> DynArray[uint256, 43]:
-    start: uint256 = scenario_rules.BOUND_START if bound else scenario_rules.FULL_START
-    return abi_decode(
-        slice(place.code, start, scenario_rules.GRID_BYTES), DynArray[uint256, 43]
-    )
-
-
-@internal
-@pure
-def _named(
-    shocks: DynArray[uint256, 43], number: uint256, count: uint256
-) -> DynArray[uint256, 43]:
-    """
-    @notice The unshocked market and the shocks of one scenario, or of the basis.
-    """
-    chosen: DynArray[uint256, 43] = []
-    for s: uint256 in range(len(shocks), bound=43):
-        shock: uint256 = shocks[s]
-        if number < count:
-            shock = shock & (max_value(uint256) - kernel.BASIS)
-            if (shock >> kernel.NUMBER_SHIFT) & 255 != number:
-                shock = shock & (max_value(uint256) - kernel.SCENARIO)
-        else:
-            shock = shock & (max_value(uint256) - kernel.SCENARIO)
-        if s == 0 or shock & (kernel.SCENARIO | kernel.BASIS) != 0:
-            chosen.append(shock)
-    return chosen
-
-
-@internal
-@view
-def _underlying(
-    positions: DynArray[uint256, 64],
     first_position: uint256,
     u: IOracle.Underlying,
     time: uint256,
@@ -200,15 +54,34 @@ def _underlying(
     first_expiry: uint256,
     vols: DynArray[uint256, 64],
     linear: IScenarioKernel.Linear,
-    rules: scenario_rules.Rules,
-    shocks: DynArray[uint256, 43],
-) -> Result:
+    place: address,
+    grid: IScenarioKernel.Grid,
+    named: uint256,
+) -> (IScenarioKernel.Outcome, DynArray[int256, 64], DynArray[int256, 40]):
     """
     @notice Losses of one underlying under the shocks, and the amounts that charges multiply.
+    @dev All in one function, of one underlying: the memory of functions that call each other adds
+         up, and to pass these arrays on would cost every check 4,000 gas.
+    @param positions Position words of all underlyings, sorted.
+    @param first_position The first that may be this underlying's.
+    @param u The underlying.
+    @param time The market's time.
+    @param expiries Expiries of all underlyings, sorted.
+    @param first_expiry The first that may be this underlying's.
+    @param vols Empty, or a vol for each position.
+    @param linear The collateral that moves with the underlying.
+    @param place The rulebook, as `compile` returned it, in a contract's code.
+    @param grid What to evaluate.
+    @param named With Grid.NAMED, a scenario; the number of scenarios names the basis.
+    @return Losses and amounts; with Grid.DETAIL also the value of each expiry and the profit of
+            each scenario.
     """
-    r: Result = empty(Result)
+    rules: scenario_rules.Rules = self._rules(place)
+    shocks: DynArray[uint256, 43] = self._shocks(place, grid, named, rules.scenarios)
     o: IScenarioKernel.Outcome = empty(IScenarioKernel.Outcome)
     o.long_only = True
+    values: DynArray[int256, 64] = []       # by expiry
+    profits: int256[43] = empty(int256[43])     # by shock
     p: uint256 = first_position
     e: uint256 = first_expiry
     count: uint256 = len(positions)
@@ -280,15 +153,18 @@ def _underlying(
                     last.size = 0
                 last.v = v
             assert units < position.MAX_SIZE, "kernel: size"
-            size += units
-            net += q
-            last.size += q
+            # Of 64 sizes below 2**80 and strikes below 2**100 no sum comes near 2**255.
+            size = unsafe_add(size, units)
+            net = unsafe_add(net, q)
+            last.size = unsafe_add(last.size, q)
             if q < 0:
                 o.long_only = False
             kind: uint256 = position._kind(word)
             if kind == position.PUT:
-                series.puts += q
-                series.puts_strike += q * convert(strike, int256)
+                series.puts = unsafe_add(series.puts, q)
+                series.puts_strike = unsafe_add(
+                    series.puts_strike, unsafe_mul(q, convert(strike, int256))
+                )
             else:
                 assert kind == position.CALL, "kernel: kind"
             p += 1
@@ -305,11 +181,10 @@ def _underlying(
 
         low: int256 = 0
         worst: uint256 = 0
-        low, worst, r.profits = kernel._revalue(
-            options, series, shocks, rules.reach, r.profits
-        )
-        r.expiry_value.append(low)
+        low, worst, profits = kernel._revalue(options, series, shocks, rules.reach, profits)
         o.option_value += low
+        if grid == IScenarioKernel.Grid.DETAIL:
+            values.append(low)
         o.basis += charges._up(
             worst, rules.basis_add + rules.basis_time * expiry.seconds // YEAR
         )
@@ -324,13 +199,68 @@ def _underlying(
     size: uint256 = convert(abs(delta), uint256)
     if size > rules.concentration_threshold:
         o.amounts[3] = size - rules.concentration_threshold
-    o.up, o.down, o.binding_up, o.binding_down, r.profits = kernel._weigh(
-        shocks, r.profits, slope, o.basis, rules.scenarios
+    detail: bool = grid == IScenarioKernel.Grid.DETAIL
+    weighted: int256[40] = empty(int256[40])
+    o.up, o.down, o.binding_up, o.binding_down, weighted = kernel._weigh(
+        shocks, profits, slope, o.basis, rules.scenarios, detail
     )
-    r.outcome = o
-    r.position = p
-    r.expiry = e
-    return r
+    o.next_position = p
+    o.next_expiry = e
+    by_number: DynArray[int256, 40] = []
+    if detail:
+        for number: uint256 in range(rules.scenarios, bound=40):
+            by_number.append(weighted[number])
+    return o, values, by_number
+
+
+@internal
+@view
+def _rules(place: address) -> scenario_rules.Rules:
+    return abi_decode(
+        slice(place.code, scenario_rules.RULES_START, scenario_rules.RULES_BYTES),
+        scenario_rules.Rules,
+    )
+
+
+@internal
+@view
+def _shocks(
+    place: address, grid: IScenarioKernel.Grid, named: uint256, scenarios: uint256
+) -> DynArray[uint256, 43]:
+    """
+    @notice The shocks of a grid.
+    """
+    start: uint256 = scenario_rules.FULL_START
+    if grid == IScenarioKernel.Grid.BOUND:
+        start = scenario_rules.BOUND_START
+    shocks: DynArray[uint256, 43] = abi_decode(
+        slice(place.code, start, scenario_rules.GRID_BYTES), DynArray[uint256, 43]
+    )
+    if grid == IScenarioKernel.Grid.NAMED:
+        return self._named(shocks, named, scenarios)
+    return shocks
+
+
+@internal
+@pure
+def _named(
+    shocks: DynArray[uint256, 43], number: uint256, count: uint256
+) -> DynArray[uint256, 43]:
+    """
+    @notice The unshocked market and the shocks of one scenario, or of the basis.
+    """
+    chosen: DynArray[uint256, 43] = []
+    for s: uint256 in range(len(shocks), bound=43):
+        shock: uint256 = shocks[s]
+        if number < count:
+            shock = shock & (max_value(uint256) - kernel.BASIS)
+            if (shock >> kernel.NUMBER_SHIFT) & 255 != number:
+                shock = shock & (max_value(uint256) - kernel.SCENARIO)
+        else:
+            shock = shock & (max_value(uint256) - kernel.SCENARIO)
+        if s == 0 or shock & (kernel.SCENARIO | kernel.BASIS) != 0:
+            chosen.append(shock)
+    return chosen
 
 
 @internal

@@ -354,11 +354,11 @@ def _revalue(
     series: Series,
     shocks: DynArray[uint256, 43],
     reach: uint256,
-    profits: DynArray[int256, 43],
-) -> (int256, uint256, DynArray[int256, 43]):
+    profits: int256[43],
+) -> (int256, uint256, int256[43]):
     """
     @notice Value of one expiry's options, the worst loss under the basis, and the profit of each
-            scenario added to `profits` (at first empty); rounded against the account, WAD.
+            scenario added to `profits`, by shock; rounded against the account, WAD.
     @dev The first shock is the unshocked market. Shocks of one mask should stand together: a change
          of mask prepares the options anew.
     @param reach Largest |ln| of the shocks' spots, Q64.
@@ -373,7 +373,8 @@ def _revalue(
         gross = unsafe_add(gross, units)
         gross_cost = unsafe_add(gross_cost, unsafe_mul(units, o.strike))
 
-    updated: DynArray[int256, 43] = []
+    updated: int256[43] = profits
+    s: uint256 = 0          # place of the shock
     live: DynArray[Live, 64] = []
     inside: bool = True     # whether no shock takes an option beyond the table
     mask: uint256 = 0
@@ -486,8 +487,7 @@ def _revalue(
             unsafe_sub(total, unsafe_mul(series.puts, f)),
             unsafe_sub(series.puts_strike, error),
         )
-        profit: int256 = 0 if len(profits) == 0 else profits[len(updated)]
-        if len(updated) == 0:
+        if s == 0:
             low = self._money(total, series.discount)
             high = unsafe_add(
                 self._money(unsafe_add(total, unsafe_mul(2, error)), series.discount), 2
@@ -495,13 +495,12 @@ def _revalue(
         if shock & BASIS != 0:
             worst = min(worst, unsafe_sub(self._money(total, series.discount), high))
         if shock & SCENARIO != 0:
-            profit = unsafe_add(
-                profit,
-                unsafe_sub(
-                    self._money(total, series.long_factor if total > 0 else series.short_factor), high
-                ),
+            # As `_money` does, whose call would cost as much again.
+            total = unsafe_mul(total, series.long_factor if total > 0 else series.short_factor)
+            updated[s] = unsafe_add(
+                updated[s], unsafe_sub(unsafe_div(total, MONEY), unsafe_add(high, 1))
             )
-        updated.append(profit)
+        s = unsafe_add(s, 1)
     return low, convert(unsafe_sub(0, worst), uint256), updated
 
 
@@ -535,24 +534,26 @@ def _money(amount: int256, factor: int256) -> int256:
 @pure
 def _weigh(
     shocks: DynArray[uint256, 43],
-    profits: DynArray[int256, 43],
+    profits: int256[43],
     linear: int256,
     basis: uint256,
     count: uint256,
-) -> (uint256, uint256, uint256, uint256, DynArray[int256, 43]):
+    detail: bool,
+) -> (uint256, uint256, uint256, uint256, int256[40]):
     """
     @notice L⁺, L⁻ and the numbers of the scenarios that bind them (`count` where the basis or
-            nothing does), and the weighted profits. Without options, `profits` is empty.
+            nothing does), and with `detail` the weighted profits by the scenarios' numbers.
     @param linear Profit per relative move of spot, WAD, below 2**180.
     """
     up: uint256 = basis
     down: uint256 = basis
     binding_up: uint256 = count
     binding_down: uint256 = count
-    weighted: DynArray[int256, 43] = []
+    weighted: int256[40] = empty(int256[40])
+    s: uint256 = 0
     for shock: uint256 in shocks:
-        profit: int256 = 0 if len(profits) == 0 else profits[len(weighted)]
         if shock & SCENARIO != 0:
+            profit: int256 = profits[s]
             x: int256 = convert(convert(shock & LOW_64, bytes32), int256)
             if linear != 0:
                 moved: int256 = unsafe_mul(linear, unsafe_sub(x, 10 ** 18))
@@ -566,16 +567,18 @@ def _weigh(
                 )
                 if profit < 0:
                     profit = unsafe_sub(profit, 1)
+            number: uint256 = (shock >> NUMBER_SHIFT) & 255
             if profit < 0:
                 loss: uint256 = convert(convert(unsafe_sub(0, profit), bytes32), uint256)
-                number: uint256 = (shock >> NUMBER_SHIFT) & 255
                 if x >= 10 ** 18 and (loss > up or (loss == up and number < binding_up)):
                     up = loss
                     binding_up = number
                 if x <= 10 ** 18 and (loss > down or (loss == down and number < binding_down)):
                     down = loss
                     binding_down = number
-        weighted.append(profit)
+            if detail:
+                weighted[number] = profit
+        s = unsafe_add(s, 1)
     return up, down, binding_up, binding_down, weighted
 
 

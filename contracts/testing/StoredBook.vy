@@ -13,6 +13,12 @@ from interfaces import IOracle
 from interfaces import IRiskEngine
 
 
+flag Question:
+    GATE
+    MARGINS
+    PROOF
+
+
 NANO: constant(uint256) = 10 ** 9
 
 engine: IRiskEngine
@@ -56,7 +62,11 @@ def check(kind: IRiskEngine.Kind) -> (int256, uint256):
     """
     @notice The engine's gate on what is stored.
     """
-    return staticcall self.engine.check(self._book(), self._market(), self.rulebook, kind)
+    equity: int256 = 0
+    requirement: uint256 = 0
+    maintenance: uint256 = 0
+    equity, requirement, maintenance = self._ask(Question.GATE, kind, [])
+    return equity, requirement
 
 
 @external
@@ -65,7 +75,7 @@ def margins() -> (int256, uint256, uint256):
     """
     @notice Both margins in full of what is stored.
     """
-    return staticcall self.engine.margins(self._book(), self._market(), self.rulebook)
+    return self._ask(Question.MARGINS, IRiskEngine.Kind.INITIAL, [])
 
 
 @external
@@ -74,7 +84,13 @@ def prove(scenarios: DynArray[uint256, 8]) -> (int256, uint256):
     """
     @notice The engine's proof on what is stored.
     """
-    return staticcall self.engine.prove(self._book(), self._market(), self.rulebook, scenarios)
+    equity: int256 = 0
+    initial: uint256 = 0
+    maintenance: uint256 = 0
+    equity, initial, maintenance = self._ask(
+        Question.PROOF, IRiskEngine.Kind.MAINTENANCE, scenarios
+    )
+    return equity, maintenance
 
 
 @external
@@ -83,40 +99,34 @@ def warm(full: bool) -> uint256:
     """
     @notice Gas of a second check, or of margins in full, in the same transaction.
     """
+    question: Question = Question.MARGINS if full else Question.GATE
     before: uint256 = 0
     for _: uint256 in range(2):
         before = msg.gas
-        if full:
-            equity: int256 = 0
-            initial: uint256 = 0
-            maintenance: uint256 = 0
-            equity, initial, maintenance = staticcall self.engine.margins(
-                self._book(), self._market(), self.rulebook
-            )
-        else:
-            equity: int256 = 0
-            requirement: uint256 = 0
-            equity, requirement = staticcall self.engine.check(
-                self._book(), self._market(), self.rulebook, IRiskEngine.Kind.INITIAL
-            )
+        equity: int256 = 0
+        requirement: uint256 = 0
+        maintenance: uint256 = 0
+        equity, requirement, maintenance = self._ask(
+            question, IRiskEngine.Kind.INITIAL, []
+        )
     return before - msg.gas
 
 
 @internal
 @view
-def _book() -> IRiskEngine.Book:
+def _ask(
+    question: Question, kind: IRiskEngine.Kind, scenarios: DynArray[uint256, 8]
+) -> (int256, uint256, uint256):
+    """
+    @notice Equity, requirement or initial margin, and maintenance margin, as far as they are asked for.
+    @dev One function, because book and market are large to pass about.
+    """
     book: IRiskEngine.Book = empty(IRiskEngine.Book)
-    book.cash = self.cash
-    for i: uint256 in range(self.header & 65_535, bound=64):
-        book.positions.append(self.positions[i])
-    return book
-
-
-@internal
-@view
-def _market() -> IOracle.Market:
-    header: uint256 = self.header
     market: IOracle.Market = empty(IOracle.Market)
+    header: uint256 = self.header
+    book.cash = self.cash
+    for i: uint256 in range(header & 65_535, bound=64):
+        book.positions.append(self.positions[i])
     market.time = block.timestamp
     market.stable = self.stable
     market.underlyings.append(
@@ -131,4 +141,16 @@ def _market() -> IOracle.Market:
     )
     for i: uint256 in range((header >> 16) & 65_535, bound=64):
         market.expiries.append(self.expiries[i])
-    return market
+
+    equity: int256 = 0
+    requirement: uint256 = 0
+    maintenance: uint256 = 0
+    if question == Question.GATE:
+        equity, requirement = staticcall self.engine.check(book, market, self.rulebook, kind)
+    elif question == Question.MARGINS:
+        equity, requirement, maintenance = staticcall self.engine.margins(
+            book, market, self.rulebook
+        )
+    else:
+        equity, maintenance = staticcall self.engine.prove(book, market, self.rulebook, scenarios)
+    return equity, requirement, maintenance
