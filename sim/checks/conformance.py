@@ -11,17 +11,21 @@ decision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Callable, Protocol, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Mapping, Protocol, Sequence, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.dotted import imported
+from sim.errors import InputError
 from sim.protocol.client import Snapshot
 from sim.reference.book import Book, Market
 from sim.reference.margin import Assessment, assess, error_budget
 from sim.reference.portfolio import Portfolio
-from sim.reference.rulebook import Rulebook
+from sim.reference.rulebook import KINDS
 
 Floats = NDArray[np.float64]
 _ROUNDINGS = 8
@@ -42,13 +46,44 @@ Reference = Callable[[Book, Market], Margins]
 """Recomputes margin from the book and the market that the chain held."""
 
 
-def shipped(rulebook: Rulebook) -> Reference:
-    """Return the reference for the engines that come with the package."""
+@dataclass(frozen=True)
+class Verifier:
+    """What a reference is made of, as data: run folders and exported tests hold it.
 
-    def reference(book: Book, market: Market) -> Assessment:
-        return assess(book, market, rulebook)
+    Attributes
+    ----------
+    rulebook
+        Its fields.
+    own : str or None
+        `module:Class` of the user's; None for the engines that come with the package.
+    arguments
+        Integers that the user's engine was constructed with, by name.
+    """
 
-    return reference
+    rulebook: Mapping[str, Any]
+    own: str | None = None
+    arguments: Mapping[str, int] = field(default_factory=dict)
+
+    def reference(self, folder: Path | None = None) -> Reference:
+        """Return the reference; modules in `folder` and in the working folder can be imported.
+
+        Raises
+        ------
+        InputError
+            The user's class cannot be imported, refuses what it is given, or makes no reference.
+        """
+        rulebook = KINDS[self.rulebook["kind"]].model_validate(self.rulebook)
+        if self.own is None:
+            return partial(assess, rulebook=rulebook)
+        try:
+            made = cast(Any, imported(self.own, "reference", folder))(rulebook, self.arguments)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"reference {self.own!r}: {error}") from error
+        if not callable(made):
+            raise InputError(f"reference {self.own!r}: it has no __call__(book, market)")
+        return cast(Reference, made)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,14 +16,13 @@ from typing import Any, Mapping
 import orjson
 
 from sim.chain import Transaction
-from sim.checks.conformance import Reference, shipped
+from sim.checks.conformance import Reference, Verifier
 from sim.engine import journal
 from sim.engine.world import SET_UP, address_of
 from sim.errors import InputError
 from sim.protocol.artifacts import Artifact
 from sim.protocol.client import Protocol
 from sim.protocol.deploy import Deployed
-from sim.protocol.settings import ENGINES
 from sim.reference.book import KIND_NAMES, PERP
 from sim.reference.rulebook import KINDS, Rulebook
 from sim.results import Run
@@ -33,15 +32,15 @@ _LONG = 36
 _SERVANTS = ("deployer", "exchange", "treasury")
 
 
-def pack(protocol: Protocol, rulebook: Rulebook, engine: str, genesis: int) -> bytes:
+def pack(protocol: Protocol, rulebook: Rulebook, verifier: Verifier | None, genesis: int) -> bytes:
     """Return the archive of a deployment, on a chain whose first block has the time `genesis`."""
     return orjson.dumps(
         {
             "genesis": genesis,
             "underlyings": [protocol.underlyings[i] for i in sorted(protocol.underlyings)],
             "assets": [protocol.assets[i] for i in sorted(protocol.assets)],
-            "engine": engine,
             "rulebook": rulebook.model_dump(mode="json"),
+            "verifier": verifier and {"own": verifier.own, "arguments": verifier.arguments},
             "contracts": {
                 name: {
                     "contract": str(item.contract),
@@ -96,10 +95,22 @@ class Archive:
         stored = self.content["rulebook"]
         return KINDS[stored["kind"]].model_validate(stored)
 
+    @property
+    def verifier(self) -> Verifier | None:
+        """What verified the margin; None if nothing did."""
+        stored = self.content["verifier"]
+        return stored and Verifier(self.content["rulebook"], **stored)
+
     @cached_property
     def reference(self) -> Reference | None:
-        """What recomputes the margin: nothing of an engine of the user's own."""
-        return shipped(self.rulebook) if self.content["engine"] in ENGINES else None
+        """What recomputes the margin. One of the user's own is imported from the working folder;
+        None if it is not there, or there was none."""
+        if self.verifier is None:
+            return None
+        try:
+            return self.verifier.reference()
+        except InputError:
+            return None
 
     @cached_property
     def protocol(self) -> Protocol:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Sequence, cast
+from typing import Any, Sequence
 
 import orjson
 
@@ -16,7 +16,7 @@ from sim import __version__, rulebooks
 from sim.agents.base import Agent, Params
 from sim.agents.intents import Instrument
 from sim.chain import open_backend
-from sim.checks.conformance import Reference, shipped
+from sim.checks.conformance import Reference, Verifier
 from sim.engine import resume as resuming
 from sim.engine.archive import ARCHIVE, pack
 from sim.engine.journal import Journal
@@ -168,9 +168,7 @@ def _play(
         chain.gas_limit = scenario.blocks.gas_limit
         buffer = scenario.protocol.liquidation.buffer
         world = World(chain, plan.steps, plan.listing, plan.names, plan.agents, buffer)
-        writer.write(
-            ARCHIVE, pack(world.protocol, plan.rulebook, scenario.protocol.engine, genesis)
-        )
+        writer.write(ARCHIVE, pack(world.protocol, plan.rulebook, plan.verifier, genesis))
         loop = Loop(
             world=world,
             paths=plan.paths,
@@ -217,6 +215,7 @@ class Plan:
     paths: Paths
     instruments: tuple[Instrument, ...]
     rulebook: Rulebook
+    verifier: Verifier | None
     reference: Reference | None
     listing: deploy.Listing
     names: dict[int, str]
@@ -265,12 +264,14 @@ def prepare(scenario: Scenario) -> Plan:
     )
     contracts = {step.name: step.contract for step in steps if isinstance(step, deploy.Deploy)}
     artifacts(contracts.values())  # all that is missing at once
+    verifier = _verifier(scenario, rulebook, owner)
     return Plan(
         scenario=scenario,
         paths=paths,
         instruments=instruments,
         rulebook=rulebook,
-        reference=_reference(scenario, rulebook, owner),
+        verifier=verifier,
+        reference=None if verifier is None else verifier.reference(scenario.folder),
         listing=listing,
         names=dict(enumerate(paths.factors)),
         steps=steps,
@@ -279,23 +280,16 @@ def prepare(scenario: Scenario) -> Plan:
     )
 
 
-def _reference(scenario: Scenario, rulebook: Rulebook, owner: str) -> Reference | None:
+def _verifier(scenario: Scenario, rulebook: Rulebook, owner: str) -> Verifier | None:
     """Return what verifies the engine: for one of the user's own, only what the user names."""
+    fields = rulebook.model_dump(mode="json")
     if scenario.protocol.engine in ENGINES:
-        return shipped(rulebook)
-    if scenario.reference is None:
+        return Verifier(fields)
+    if scenario.protocol.reference is None:
         return None
     given = deploy.engine_arguments(scenario.setup, owner)
     numbers = {name: value for name, value in given.items() if isinstance(value, int)}
-    try:
-        made = scenario.reference(rulebook, numbers)
-    except Exception as error:
-        raise InputError(f"reference {scenario.protocol.reference!r}: {error}") from error
-    if not callable(made):
-        raise InputError(
-            f"reference {scenario.protocol.reference!r}: it has no __call__(book, market)"
-        )
-    return cast(Reference, made)
+    return Verifier(fields, scenario.protocol.reference, numbers)
 
 
 def listing_of(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pprint import pformat
 from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
@@ -21,7 +21,7 @@ import pandas as pd
 from sim.chain import Call, Transaction, created_address
 from sim.chain.backend import Closing
 from sim.chain.revm import RevmBackend
-from sim.checks.conformance import Reference, compare, shipped
+from sim.checks.conformance import Verifier, compare
 from sim.checks.conservation import balance
 from sim.engine import journal
 from sim.engine.archive import Archive
@@ -33,7 +33,6 @@ from sim.protocol.abi import Event, revert_reason
 from sim.protocol.artifacts import Artifact, artifact
 from sim.protocol.client import Protocol
 from sim.protocol.deploy import Deployed, abi_of
-from sim.reference.rulebook import KINDS
 from sim.results import TABLES, Run, RunWriter
 from sim.results.expectations import check_names, judge, value_of
 from sim.results.summary import summarise
@@ -87,9 +86,8 @@ class Case:
         Time of the chain's first block.
     underlyings, assets
         Names by id; assets from id 1.
-    rulebook
-        Fields of the rulebook that the reference verifies with; None for an engine that it does not
-        know.
+    verifier
+        What makes the reference; None where there is none.
     contracts
         Sources by their name in the deployment.
     deployment
@@ -101,7 +99,7 @@ class Case:
     genesis: int
     underlyings: tuple[str, ...]
     assets: tuple[str, ...]
-    rulebook: Mapping[str, Any] | None
+    verifier: Verifier | None
     contracts: Mapping[str, str]
     deployment: tuple[Step, ...]
     steps: tuple[Step, ...]
@@ -125,7 +123,7 @@ class Case:
             genesis=archive.genesis,
             underlyings=tuple(content["underlyings"]),
             assets=tuple(content["assets"]),
-            rulebook=None if archive.reference is None else content["rulebook"],
+            verifier=archive.verifier,
             contracts={name: item["contract"] for name, item in content["contracts"].items()},
             deployment=tuple(steps[:start]),
             steps=tuple(steps[start:]),
@@ -237,10 +235,7 @@ class Stage(Closing):
     """A chain in this process with a case's deployment on it, on which steps are tried."""
 
     def __init__(self, case: Case, built: Mapping[str, Artifact]) -> None:
-        self._reference: Reference | None = None
-        if case.rulebook is not None:
-            rulebook = KINDS[case.rulebook["kind"]].model_validate(case.rulebook)
-            self._reference = shipped(rulebook)
+        self._reference = None if case.verifier is None else case.verifier.reference()
         self._chain = RevmBackend(timestamp=case.genesis, gas_limit=SET_UP_GAS)
         self._nonces: dict[str, int] = defaultdict(int)
         contracts = {}
@@ -623,7 +618,7 @@ def exported(shrunk: Shrunk) -> str:
     """Return a test file that plays the case; it needs nothing but this package."""
     case = shrunk.case
     name = re.sub(r"\W+", "_", shrunk.failure).strip("_").lower()
-    rulebook = pformat(case.rulebook and dict(case.rulebook), width=96, sort_dicts=False)
+    verifier = pformat(case.verifier and asdict(case.verifier), width=96, sort_dicts=False)
     return f'''"""{shrunk.failure}: shrunk from the run {shrunk.run}.
 
 {shrunk.after} of its {shrunk.before} transactions are enough, after the deployment: {shrunk.found}.
@@ -636,7 +631,7 @@ from sim.engine.shrink import case
 
 def test_{name}():
     """Broken when it was exported."""
-    shrunk = case(GENESIS, NAMES, CONTRACTS, DEPLOYMENT, STEPS, RULEBOOK)
+    shrunk = case(GENESIS, NAMES, CONTRACTS, DEPLOYMENT, STEPS, VERIFIER)
     verdict = shrunk.judged({shrunk.failure!r})
     assert verdict["held"], verdict["found"]
 
@@ -650,7 +645,7 @@ CONTRACTS = {pformat(dict(case.contracts), width=96, sort_dicts=False)}
 
 DEPLOYMENT = {_blocks(case.deployment)}
 
-RULEBOOK = {rulebook}
+VERIFIER = {verifier}
 '''
 
 
@@ -672,7 +667,7 @@ def case(
     contracts: Mapping[str, str],
     deployment: Sequence[Any],
     steps: Sequence[Any],
-    rulebook: Mapping[str, Any] | None,
+    verifier: Mapping[str, Any] | None,
 ) -> Case:
     """Return the case of an exported test."""
 
@@ -685,7 +680,7 @@ def case(
         genesis=genesis,
         underlyings=tuple(names["underlyings"]),
         assets=tuple(names["assets"]),
-        rulebook=rulebook,
+        verifier=None if verifier is None else Verifier(**verifier),
         contracts=contracts,
         deployment=blocks(deployment),
         steps=blocks(steps),

@@ -269,11 +269,6 @@ class Scenario(Model):
         )
 
     @property
-    def reference(self) -> type | None:
-        """The class that `protocol.reference` names."""
-        return self._reference
-
-    @property
     def folder(self) -> Path | None:
         """Folder of the scenario's file: relative paths in it start here."""
         return self._folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 import sim
 from sim.cli.new import command as new
 from sim.engine.explain import explain
+from sim.engine.shrink import exported, shrink
 from sim.errors import InputError
 from sim.protocol.artifacts import artifact
 from sim.results import Run
@@ -74,6 +76,35 @@ def test_explain_shows_the_chain_alone(unverified):
     assert "No reference verifies this engine" in found.sentence
     assert all(figure.reference != figure.reference for figure in found.figures)
     assert found.as_dict()["figures"][0]["chain"] != "0"
+
+
+def test_explain_shows_ones_own_reference_where_it_can_be_imported(own, tmp_path, monkeypatch):
+    engine = own / "engine"
+    # A name of its own, because a module is imported once.
+    (engine / "kept_margin.py").write_text((engine / "my_margin.py").read_text())
+    named = "protocol.reference=kept_margin:MyMargin"
+    run(engine / "my-margin.yaml", tmp_path / "run", named)
+    monkeypatch.delitem(sys.modules, "kept_margin")
+    account = int(Run(tmp_path / "run").positions["account"].iloc[-1])
+    elsewhere = explain(Run(tmp_path / "run"), account)
+    assert "No reference verifies this engine" in elsewhere.sentence
+    monkeypatch.chdir(engine)
+    here = explain(Run(tmp_path / "run"), account)
+    assert "The reference agrees" in here.sentence
+    margins = {figure.name: figure for figure in here.figures}["maintenance margin"]
+    assert margins.reference == pytest.approx(margins.chain / 1e18)
+
+
+def test_shrinking_verifies_with_ones_own_reference(own, tmp_path, monkeypatch):
+    engine = own / "engine"
+    right = (engine / "my_margin.py").read_text()
+    (engine / "bad_margin.py").write_text(right.replace("1 + arguments", "1.1 + arguments"))
+    named = "protocol.reference=bad_margin:MyMargin"
+    found = run(engine / "my-margin.yaml", tmp_path / "run", named)
+    monkeypatch.chdir(engine)
+    shrunk = shrink(found, "margin")
+    assert 0 < shrunk.after < shrunk.before
+    assert "'own': 'bad_margin:MyMargin'" in exported(shrunk)
 
 
 def test_a_reference_that_is_wrong_is_found_out(own, tmp_path):
