@@ -1,8 +1,9 @@
 """Quantities: parsed, printed, and the only place where floats meet chain integers.
 
 Chain integers are WAD (1e18 = 1). Prices, sizes, strikes and marks are multiples of the quantum
-1e-9. Floats become integers by exact binary-to-decimal conversion followed by one stated rounding,
-so the same float gives the same integer on every machine.
+1e-9. A float stands for the shortest decimal that reads back as it, which is what people wrote
+(98 % is 980000000000000000), and is rounded once, as stated: the same float gives the same integer
+on every machine.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def to_token(value: float | int | Fraction, decimals: int) -> int:
 
 def _exact(value: float | int | Fraction) -> Fraction:
     try:
-        return Fraction(value)
+        return Fraction(repr(float(value)) if isinstance(value, float) else value)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{value!r} is not a finite number") from error
 

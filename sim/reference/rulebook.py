@@ -9,7 +9,6 @@ when a model is built, so that the reference computes with the very values that 
 from __future__ import annotations
 
 from enum import IntEnum
-from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -23,13 +22,8 @@ MAX_UNDERLYINGS = 8
 MAX_ASSETS = 8
 
 
-def _as_printed(value: float) -> int:
-    """Return the WAD integer of the decimal that was written, not of its binary neighbour."""
-    return to_wad(Fraction(repr(float(value))))
-
-
 def _rounded(value: float) -> float:
-    return from_wad(_as_printed(value))
+    return from_wad(to_wad(value))
 
 
 _Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_rounded)]
@@ -70,7 +64,7 @@ def _chain_value(value: Any) -> Any:
         case int():
             return int(value)
         case float():
-            return _as_printed(value)
+            return to_wad(value)
         case [tuple(), *_]:
             return [_chain_value(item) for row in value for item in row]
         case _:

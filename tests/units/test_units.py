@@ -58,9 +58,15 @@ def test_what_is_not_a_quantity_is_refused_with_the_text(parse, text):
         parse(text)
 
 
+@pytest.mark.parametrize("text", ["98%", "0.3%", "0.1", "0.0007", "1e-18"])
+def test_what_was_written_reaches_the_chain(text):
+    scale = 100 if text.endswith("%") else 1
+    assert units.to_wad(units.parse_ratio(text)) * scale == Fraction(text.rstrip("%")) * units.WAD
+
+
 @given(st.floats(-1e12, 1e12))
-def test_wad_is_the_nearest_integer_of_the_exact_float(value):
-    exact = Fraction(value) * units.WAD
+def test_wad_is_the_nearest_integer_of_the_printed_float(value):
+    exact = Fraction(repr(value)) * units.WAD
     assert abs(units.to_wad(value) - exact) <= Fraction(1, 2)
     assert units.to_quanta(value) % units.QUANTUM == 0
     assert abs(units.to_quanta(value) - exact) <= Fraction(units.QUANTUM, 2)
