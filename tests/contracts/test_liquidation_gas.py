@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from sim.bench.gas import GOAL_BID, GOAL_TRADE, LARGEST, LIMIT_BID, clearing_costs, largest_bid
+from sim.bench.gas import (
+    GOAL_BID,
+    GOAL_TRADE,
+    LARGEST,
+    LIMIT_BID,
+    clearing_costs,
+    crowded_bid,
+    largest_bid,
+)
 from tests.contracts.feeds import DAY, ETH, FORWARD, RATE, WAD, option
 from tests.contracts.harbour import INSTRUMENT, Harbour
 from tests.evm import Reverted
@@ -25,7 +33,7 @@ TOLERANCE = 0.01
 def measured() -> dict[str, int]:
     """Gas of cold transactions: `plimsoll bench gas` prints the same."""
     largest = {f"largest {u} x {e}": largest_bid(u, e) for u, e in LARGEST}
-    return {**asdict(clearing_costs()), **largest}
+    return {**asdict(clearing_costs()), **largest, "crowded": crowded_bid()}
 
 
 def test_gas_is_as_it_was() -> None:
