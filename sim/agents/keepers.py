@@ -27,6 +27,8 @@ from sim.model import Delay, Latency
 from sim.units import Ratio
 
 _FUND = 0
+# Of what can be paid: until the bid the payout rises, and the oracle reports.
+_PAYABLE = 0.75
 _AT_ONCE = 4  # counterparties of one deleveraging: each needs its margin computed twice
 
 
@@ -69,6 +71,7 @@ class Keeper(Agent[KeeperParams]):
         # By account: how often others were faster, and when it may act again.
         self._beaten: dict[int, tuple[int, int]] = {}
         self._cost = 0.0
+        self._payable = math.inf
 
     def decide(self, view: View, rng: np.random.Generator) -> Sequence[Intent]:
         self._step = view.step
@@ -78,6 +81,7 @@ class Keeper(Agent[KeeperParams]):
         # What it sees no more it forgets, so that a later distress counts from its own start.
         now = {(d.account.id, d.account.phase) for d in view.distressed}
         self._seen = {key: since for key, since in self._seen.items() if key in now}
+        self._payable = min((d.payable for d in view.distressed), default=math.inf)
         room = self.params.use * max(view.account.free, 0.0)
         own = {account.id for account in view.accounts}
         for distress in view.distressed:
@@ -190,8 +194,12 @@ class Keeper(Agent[KeeperParams]):
         # Taking all of it costs the price and its margin, and brings its value.
         needed = max(target.initial + price - value, 0.0)
         fraction = min(distress.max_fraction, room / needed if needed > 0.0 else 1.0)
-        if not (p.bids and pays and fraction > 0.0 and fraction * gain > self._cost):
+        if target.phase == INSOLVENT and distress.payout > 0.0:
+            fraction = min(fraction, _PAYABLE * self._payable / distress.payout)
+        enough = fraction > 0.0 and fraction >= min(distress.min_fraction, distress.max_fraction)
+        if not (p.bids and pays and enough and fraction * gain > self._cost):
             return None, 0.0
+        self._payable -= fraction * distress.payout / _PAYABLE
         bid = Bid(target.id, bidder, fraction, fraction * limit, tip=self._tip)
         return bid, fraction * needed
 

@@ -179,6 +179,8 @@ class Distress:
     takeable
         Whether the backstop would take it once the insolvent phase is over: not while
         deleveraging comes first.
+    min_fraction
+        Smallest fraction that a bid may take, unless it takes the largest.
     max_fraction
         Largest fraction that one bid may take now.
     price_fraction
@@ -187,6 +189,8 @@ class Distress:
         C: cash from bids, not for sale.
     payout
         What the system pays for all of it now (insolvent phase).
+    payable
+        Most that it can pay for bids now.
     heals
         Equity from which on a solvent account is not for sale: (1 + b) M.
     """
@@ -195,10 +199,12 @@ class Distress:
     started: int = 0
     over: bool = False
     takeable: bool = True
+    min_fraction: float = 0.0
     max_fraction: float = 1.0
     price_fraction: float = 1.0
     reserved: float = 0.0
     payout: float = 0.0
+    payable: float = inf
     heals: float = inf
 
 

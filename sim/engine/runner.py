@@ -166,8 +166,8 @@ def _play(
     genesis = scenario.horizon.start - _GENESIS_BEFORE_START
     with open_backend(backend, timestamp=genesis, gas_limit=SET_UP_GAS) as chain:
         chain.gas_limit = scenario.blocks.gas_limit
-        buffer = scenario.protocol.liquidation.buffer
-        world = World(chain, plan.steps, plan.listing, plan.names, plan.agents, buffer)
+        settings = scenario.protocol
+        world = World(chain, plan.steps, plan.listing, plan.names, plan.agents, settings)
         writer.write(ARCHIVE, pack(world.protocol, plan.rulebook, plan.verifier, genesis))
         loop = Loop(
             world=world,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import Any, Mapping, Sequence
 
 import numpy as np
@@ -39,6 +40,7 @@ from sim.oracle.feeds import FeedUpdate
 from sim.protocol import deploy, feeds, words
 from sim.protocol.abi import Event, revert_reason
 from sim.protocol.client import Protocol, Snapshot
+from sim.protocol.settings import ProtocolSettings
 from sim.reference.book import PERP, Book
 from sim.units import to_quanta, to_token, to_wad
 
@@ -114,8 +116,8 @@ class World:
     names : mapping
         Names of underlyings by id.
     agents : sequence of Agent
-    buffer : float
-        b: a liquidation sells until equity is (1 + b) times maintenance margin.
+    settings : ProtocolSettings
+        What it was deployed with.
     """
 
     def __init__(
@@ -125,12 +127,14 @@ class World:
         listing: deploy.Listing,
         names: Mapping[int, str],
         agents: Sequence[Agent[Params]],
-        buffer: float,
+        settings: ProtocolSettings,
     ) -> None:
         self.backend = backend
         self.agents = {agent.name: agent for agent in agents}
         self.listing = listing
-        self._buffer = buffer
+        self._buffer = settings.liquidation.buffer
+        self._min_fraction = settings.liquidation.min_fraction
+        self._deleverages = settings.backstop.then == "deleverage"
         self.accounts: dict[str, list[int]] = {agent.name: [] for agent in agents}
         self.owners: dict[int, str] = {0: "insurance fund"}
         self._prepared, contracts = deploy.prepare(
@@ -277,6 +281,11 @@ class World:
             for function in ("quote", "liquidation")
         ]
         answers = iter(self.read(calls))
+        payable = inf
+        if chosen and self._deleverages:
+            # Nobody's cash but fees' and the fund's pays bidders, before those who win pay.
+            capacity = self.protocol.ask(self.read, "clearing_house", "capacity")
+            payable = sum(capacity) / 10**18
         found = []
         for account in chosen:
             quote = self._decoded("quote", next(answers))
@@ -292,6 +301,8 @@ class World:
                     started=state.started if quote.phase else 0,
                     over=over,
                     takeable=not (over and insolvent) or self._takeable(account, snapshot),
+                    payable=payable,
+                    min_fraction=self._min_fraction,
                     max_fraction=quote.max_fraction / 10**18 if quote.phase else 1.0,
                     price_fraction=quote.price_fraction / 10**18 if quote.phase == 1 else 1.0,
                     reserved=quote.reserved / 10**18,
@@ -302,6 +313,8 @@ class World:
         return found
 
     def _takeable(self, account: int, snapshot: Snapshot) -> bool:
+        if not self._deleverages:
+            return True
         row = int(np.flatnonzero(snapshot.accounts == account)[0])
         call = ("backstop", "can_take_over", account, snapshot.equity[row])
         return bool(self.protocol.ask(self.read, *call))

@@ -143,6 +143,7 @@ def _figures(summary: dict[str, Any], quote: str) -> str:
         *_deepest(summary),
         (units.money(summary["insurance_used"]), "paid by the fund"),
         (units.money(summary["mutualised"]), "mutualised"),
+        (units.money(summary["deleveraged"]), "charged by deleveraging"),
         *_keepers(summary),
         *_verified(summary),
         (f"{summary['conservation']:.0f} wei", "conservation error"),

@@ -293,6 +293,30 @@ def test_a_bid_is_within_the_rule_and_the_keepers_means():
     assert small.fraction == pytest.approx(500 / 19e3)
 
 
+def test_a_keeper_asks_of_the_system_no_more_than_it_can_pay():
+    sick = {"equity": -1e3, "payout": 8e3, "max_fraction": 1.0}
+    [whole] = acts(agent("liquidator", use=1), distress(INSOLVENT, **sick))
+    [part] = acts(agent("liquidator", use=1), distress(INSOLVENT, **sick, payable=2e3))
+    assert part.fraction * 8e3 < 2e3
+    assert part.fraction < whole.fraction
+    # What it asked for one account is no longer there for the next.
+    twice = [distress(INSOLVENT, **sick, payable=2e3)] * 2
+    assert len(acts(agent("liquidator", use=1), *twice)) == 1
+    assert acts(agent("liquidator", use=1), distress(INSOLVENT, **sick, payable=0.0)) == []
+
+
+def test_a_keeper_bids_for_no_less_than_it_may_take():
+    poor = stage.account(equity=100.0)
+
+    def bids(**limits) -> bool:
+        found = distress(max_fraction=0.5, **limits)
+        seen = stage.view(board=BOARD, accounts=[poor], distressed=[found])
+        return bool(agent("liquidator").decide(seen, rng()))
+
+    assert bids()
+    assert not bids(min_fraction=0.01)
+
+
 def test_a_keeper_flags_at_the_price_that_is_coming():
     sick = stage.account(7, equity=10e3, maintenance=11e3, positions={BTC: 3.0})
     lower = stage.board({"BTC": 7_500.0, "ETH": 190.0})

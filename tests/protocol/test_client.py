@@ -29,7 +29,8 @@ class Harbour:
         coin = "agents.keeper.params.collateral=ETH"
         self.plan = prepare(load(str(SMALL), [coin]))
         plan = self.plan
-        self.world = World(chain, plan.steps, plan.listing, plan.names, plan.agents, 0.1)
+        settings = plan.scenario.protocol
+        self.world = World(chain, plan.steps, plan.listing, plan.names, plan.agents, settings)
         self.truth = plan.paths.at(0)
         self.oracle = Oracle(
             plan.scenario.oracle, self.truth, plan.scenario.streams, plan.scenario.horizon.step
