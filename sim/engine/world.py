@@ -47,8 +47,9 @@ from sim.units import to_quanta, to_token, to_wad
 SET_UP = -1
 """The step under which what happens before the first block of a scenario is recorded."""
 
-GAS_MAX = 8_500_000
-"""Highest gas limit of a transaction after the set-up: PROTOCOL 8 bounds liquidations by 8 M."""
+GAS_MAX = 16_000_000
+"""Highest gas limit of a transaction: what the dearest bid needs, on 64 positions by an account
+that holds as many."""
 
 _MAX = 2**256 - 1
 _ANY_STATE = 0
@@ -57,7 +58,8 @@ _REPORTS_IN_CALL = 32
 _SURFACE_UNIT = 10**6  # of a and b, as the oracle packs them
 
 # Gas limits, at least twice what was measured: a part, and more for each item (of the oracle's, a
-# report) or position of the accounts concerned. What 64 positions need stays under `GAS_MAX`.
+# report) or position of the accounts concerned; at most `GAS_MAX`, and what leaves a small block
+# room for the oracle.
 _GAS = {
     "oracle": (100_000, 150_000),
     "trade": (2_000_000, 50_000),
@@ -510,7 +512,7 @@ class World:
     ) -> Action:
         to, data = self.protocol.encode(contract, function, *args)
         part, each = _GAS.get(action, _GAS_OTHERWISE)
-        gas = min(part + each * size, GAS_MAX)
+        gas = min(part + each * size, GAS_MAX, self.backend.gas_limit * 85 // 100)
         transaction = Transaction(address_of(sender), to, data, 0, gas)
         return Action(transaction, action, agent or sender, account, intent)
 
