@@ -34,8 +34,9 @@ def budget(request: pytest.FixtureRequest) -> Callable[[int], tuple[random.Rando
     def draw(count: int) -> tuple[random.Random, int]:
         times = request.config.getoption("--fuzz")
         seed = random.SystemRandom().getrandbits(64) if times else 0
-        print(f"random.Random({seed}), {count} cases")
-        return random.Random(seed), count * max(1, times)
+        cases = count * max(1, times)
+        print(f"random.Random({seed}), {cases} cases")
+        return random.Random(seed), cases
 
     return draw
 

@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from sim.reference import CALL, PERP, PUT, Assets, Book, Expiries, Market, Underlyings
+from sim.reference import (
+    CALL,
+    PERP,
+    PUT,
+    Assessment,
+    Assets,
+    Book,
+    Expiries,
+    Market,
+    Underlyings,
+)
 
 WAD = 10**18
 NANO = 10**9
@@ -227,6 +237,12 @@ def random_case(
         ],
     )
     return book, market
+
+
+def resolution(book: Book, want: Assessment) -> float:
+    """What rounding to float64 may amount to in the reference's sums of an account's money."""
+    money = abs(book.cash[0]) + abs(book.unsettled[0]) + want.gross_notional[0]
+    return float(8 * np.finfo(np.float64).eps * money)
 
 
 def long_only(book: Book) -> Book:

@@ -23,6 +23,7 @@ from tests.contracts.chain_books import (
     long_only,
     position,
     random_case,
+    resolution,
     surface,
     terms,
 )
@@ -83,7 +84,8 @@ def test_agrees_with_the_reference(
             x / WAD for x in ENGINE.margins(*on_chain(book, market), number)
         )
         allowed, noise = want.budget[0], ROUNDING * want.gross_notional[0] + 1e-12
-        assert -allowed <= equity - want.equity[0] <= noise
+        fine = resolution(book, want)
+        assert -allowed - fine <= equity - want.equity[0] <= noise
         for got, margin in ((initial, want.initial[0]), (maintenance, want.maintenance[0])):
             assert abs(got - margin) <= allowed * max(1, want.initial_factor)
             assert equity - got <= want.equity[0] - margin + noise
