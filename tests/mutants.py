@@ -50,6 +50,8 @@ CASH = "test_cash.py test_mutualisation.py"
 LIQUIDATOR = "test_liquidator.py"
 BACKSTOP = "test_backstop.py"
 INCIDENTS = "test_incidents.py"
+SCENARIO = "test_scenario_engine.py"
+SIMPLE = "test_simple_engines.py"
 
 MUTANTS = (
     Mutant(
@@ -1021,6 +1023,153 @@ MUTANTS = (
         '    """\n    self._check_liquidator()\n    house',
         '    """\n    house',
         BACKSTOP,
+    ),
+    Mutant(
+        "modules/kernel.vy",
+        "a value is not lowered by the kernel's error",
+        "unsafe_sub(series.puts_strike, error),",
+        "series.puts_strike,",
+        SCENARIO,
+    ),
+    Mutant(
+        "modules/kernel.vy",
+        "shocked vols have no floor",
+        "                if v < lowest:\n                    v = lowest\n",
+        "",
+        SCENARIO,
+    ),
+    Mutant(
+        "modules/kernel.vy",
+        "a short option takes the least vol of several",
+        "mask, o.size > 0)",
+        "mask, True)",
+        SCENARIO,
+    ),
+    Mutant(
+        "modules/kernel.vy",
+        "shorts are discounted like longs",
+        "series.long_factor if total > 0 else series.short_factor",
+        "series.long_factor",
+        SCENARIO,
+    ),
+    Mutant(
+        "modules/kernel.vy",
+        "the basis forgets earlier expiries' worst",
+        "worst = min(worst, ",
+        "worst = min(0, ",
+        SCENARIO,
+    ),
+    Mutant(
+        "modules/kernel.vy",
+        "a scenario without a move binds on the upside alone",
+        "if x <= 10 ** 18 and",
+        "if x < 10 ** 18 and",
+        SCENARIO,
+    ),
+    Mutant(
+        "modules/kernel.vy",
+        "scenarios are not weighted",
+        "if weight != WAD:",
+        "if weight == WAD:",
+        SCENARIO,
+    ),
+    Mutant(
+        "engines/ScenarioKernel.vy",
+        "naked longs are charged, naked shorts are not",
+        "if net < 0:\n                    naked += convert(-net, uint256)",
+        "if net > 0:\n                    naked += convert(net, uint256)",
+        SCENARIO,
+    ),
+    Mutant(
+        "engines/ScenarioKernel.vy",
+        "a short option keeps the long-only cap",
+        "            if q < 0:\n                o.long_only = False\n",
+        "",
+        SCENARIO,
+    ),
+    Mutant(
+        "engines/ScenarioKernel.vy",
+        "a doubtful forward counts as certain",
+        "min(u.spot_confidence, expiry.confidence),",
+        "u.spot_confidence,",
+        SCENARIO,
+    ),
+    Mutant(
+        "engines/ScenarioEngine.vy",
+        "anyone publishes",
+        "ownable._check_owner()",
+        "pass",
+        SCENARIO,
+    ),
+    Mutant(
+        "engines/ScenarioEngine.vy",
+        "one underlying's gain pays for another's loss in full",
+        "if losing > 1 and grid != IScenarioKernel.Grid.BOUND:",
+        "if losing > 8 and grid != IScenarioKernel.Grid.BOUND:",
+        SCENARIO,
+    ),
+    Mutant(
+        "engines/ScenarioEngine.vy",
+        "a ramp of initial margin is skipped",
+        "initial = versions._blend(f.initial, initial, share)",
+        "initial = f.initial",
+        SCENARIO,
+    ),
+    Mutant(
+        "modules/charges.vy",
+        "a depeg raises no factor",
+        "if stable < rules.factors.depeg_threshold:",
+        "if stable > rules.factors.depeg_threshold:",
+        SCENARIO,
+    ),
+    Mutant(
+        "modules/charges.vy",
+        "debt keeps the long-only cap",
+        "f.long_only = cash >= 0",
+        "f.long_only = True",
+        SCENARIO,
+    ),
+    Mutant(
+        "modules/charges.vy",
+        "products of charges are rounded down",
+        "return (amount * ratio + WAD - 1) // WAD",
+        "return amount * ratio // WAD",
+        SCENARIO,
+    ),
+    Mutant(
+        "engines/LtvEngine.vy",
+        "shorts ask no margin",
+        "maintenance[k] += self._up(notional, pair.maintenance)\n        a.option_value",
+        "maintenance[k] += 0\n        a.option_value",
+        SIMPLE,
+    ),
+    Mutant(
+        "engines/LtvEngine.vy",
+        "an option's worth counts on top of its margin",
+        "maintenance[k] += convert(worth, uint256)",
+        "maintenance[k] += 0",
+        SIMPLE,
+    ),
+    Mutant(
+        "engines/SensitivityEngine.vy",
+        "short gamma costs nothing",
+        "risk += gamma_cost + (gross >> ERROR_SHIFT)",
+        "risk += gross >> ERROR_SHIFT",
+        SIMPLE,
+    ),
+    Mutant(
+        "engines/SensitivityEngine.vy",
+        "spot and vol never fall together",
+        "max(total, 0) + 2 * abs(cross)",
+        "max(total, 0)",
+        SIMPLE,
+    ),
+    Mutant(
+        "engines/SensitivityEngine.vy",
+        "naked shorts have no least margin",
+        "return max(risk, least)",
+        "return risk",
+        SIMPLE,
     ),
 )
 

@@ -93,6 +93,18 @@ def test_agrees_with_the_reference(
                 assert (equity < got) == (want.equity[0] < margin)
 
 
+def test_charges_are_rounded_up() -> None:
+    """To the wei: the error budget would not notice."""
+    number = NAMES.index("house")
+    amount = 3 * WAD + 1
+    market = (T0, 7, WAD, [], [], [(2, 255, WAD, WAD)], [])
+    got = ENGINE.assess((0, 0, [(2, amount)], []), market, number)
+    haircut = RULEBOOKS[number].as_wad()["charges"]["haircuts"][2]
+    ratios = [haircut[place] for place in ("inside", "outside", "initial")]
+    assert got.charges[12:15] == [-(-amount * ratio // WAD) for ratio in ratios]
+    assert any(amount * ratio % WAD for ratio in ratios)
+
+
 @pytest.mark.parametrize("number", range(len(NAMES)))
 def test_every_figure_agrees_with_the_reference(number: int) -> None:
     for book, market in cases(20 + number, 25):
