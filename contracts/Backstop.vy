@@ -149,7 +149,16 @@ def locked() -> bool:
         since != 0 and block.timestamp >= since + self._parameters.lock_length
     ):
         return False
-    return total > self._lock_threshold()
+    return self._locks(total)
+
+
+@external
+@view
+def locks(total: uint256) -> bool:
+    """
+    @notice Whether shortfalls of this sum lock withdrawals.
+    """
+    return self._locks(total)
 
 
 @external
@@ -315,6 +324,24 @@ def _lock_threshold() -> uint256:
 
 @internal
 @view
+def _locks(total: uint256) -> bool:
+    """
+    @notice Whether a sum is above the threshold; what the fund is worth is asked only where its cash
+            decides.
+    """
+    dust: uint256 = self._parameters.lock_dust
+    fees: uint256 = 0
+    cash: uint256 = 0
+    fees, cash = staticcall self._house().capacity()
+    if total <= fees + dust:
+        return False
+    if total > fees + cash + dust:
+        return True
+    return total > self._lock_threshold()
+
+
+@internal
+@view
 def _capacity() -> (uint256, uint256):
     """
     @notice Cash against what the fund has taken over is not there for others: as much as it owes less
@@ -326,12 +353,9 @@ def _capacity() -> (uint256, uint256):
     fees, fund = staticcall self._house().capacity()
     if fund > 0:
         equity: int256 = 0
-        initial: uint256 = 0
-        maintenance: uint256 = 0
+        least: uint256 = 0
         usable: IOracle.Purpose = empty(IOracle.Purpose)
-        equity, initial, maintenance, usable = staticcall IGate(
-            staticcall _REGISTRY.gate()
-        ).margins(FUND)
+        equity, least, usable = staticcall IGate(staticcall _REGISTRY.gate()).prove(FUND, [])
         fund = min(fund, convert(max(equity, 0), uint256))
     return fees, fund
 

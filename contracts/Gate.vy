@@ -162,6 +162,7 @@ def prove(
     account: uint256, scenarios: DynArray[uint256, 8]
 ) -> (int256, uint256, IOracle.Purpose):
     """
+    @notice Without scenarios the first one of every underlying, for who wants to know equity alone.
     @return Equity, a lower bound of maintenance margin from one scenario per underlying, freshness.
     """
     house: IClearingHouse = self._clearing_house()
@@ -174,9 +175,13 @@ def prove(
     engine, rulebook, market = self._market(staticcall house.scheme_id(account), book)
     if market.usable == empty(IOracle.Purpose):
         return 0, 0, market.usable
+    named: DynArray[uint256, 8] = scenarios
+    if len(named) == 0:
+        for _: IOracle.Underlying in market.underlyings:
+            named.append(0)
     equity: int256 = 0
     maintenance: uint256 = 0
-    equity, maintenance = staticcall IRiskEngine(engine).prove(book, market, rulebook, scenarios)
+    equity, maintenance = staticcall IRiskEngine(engine).prove(book, market, rulebook, named)
     return equity, maintenance, market.usable
 
 

@@ -875,7 +875,7 @@ def _set_shortfall(account: uint256, phase: uint256, equity: int256):
         return
     total: uint256 = (self._insolvency & (2**128 - 1)) + shortfall - before
     since: uint256 = self._insolvency >> 128
-    if total <= staticcall self._backstop().lock_threshold():
+    if not staticcall self._backstop().locks(total):
         since = 0
     elif since == 0:
         since = block.timestamp

@@ -947,8 +947,15 @@ MUTANTS = (
     Mutant(
         "Liquidator.vy",
         "dust uses up the lock of withdrawals",
-        "    if total <= staticcall self._backstop().lock_threshold():",
+        "    if not staticcall self._backstop().locks(total):",
         "    if total == 0:",
+        BACKSTOP,
+    ),
+    Mutant(
+        "Backstop.vy",
+        "cash that the fund owes delays the lock",
+        "return total > self._lock_threshold()",
+        "return False",
         BACKSTOP,
     ),
     Mutant(

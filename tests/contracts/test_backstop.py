@@ -550,6 +550,13 @@ def test_an_excess_that_nobody_recorded_locks_from_its_record_on(harbour: Harbou
     assert not harbour.backstop.locked()
 
 
+def locks_from_its_threshold_on(harbour: Harbour) -> None:
+    """Below what fees bear, above all cash, and where the worth of the fund decides."""
+    threshold, cash = harbour.backstop.lock_threshold(), harbour.house.cash(FUND)
+    for total in (0, threshold, threshold + 1, threshold + cash, threshold + 2 * cash):
+        assert harbour.backstop.locks(total) == (total > threshold)
+
+
 def test_cash_against_what_the_fund_owes_does_not_count(harbour: Harbour) -> None:
     """The cash of a fund short of calls is the calls' holders'."""
     writer, buyer = harbour.open("writer", dollars=7000), harbour.open("buyer", dollars=10_000)
@@ -565,11 +572,13 @@ def test_cash_against_what_the_fund_owes_does_not_count(harbour: Harbour) -> Non
     harbour.liquidator.close(writer)
     assert harbour.house.cash(FUND) > 7000 * WAD
     assert harbour.backstop.capacity() == max(harbour.equity(FUND), 0) < 1000 * WAD
+    locks_from_its_threshold_on(harbour)
     short, long = harbour.open("short", 2500), harbour.open("long", 50_000)
     harbour.trade(long, short, harbour.perp, 2 * WAD, 4450 * WAD)
     harbour.wait(60, 6500)
     assert harbour.equity(FUND) < 0
     assert harbour.backstop.capacity() == 0
+    locks_from_its_threshold_on(harbour)
     harbour.flag(short)
     assert harbour.liquidator.insolvency()[0] > 0
     owner = harbour.owner(long)

@@ -44,6 +44,7 @@ def test_a_proof_is_a_lower_bound(harbour: Harbour, account: int) -> None:
     assert (proven, usable) == (equity, ALL)
     assert 0 < bound <= maintenance
     assert bound > maintenance * 999 // 1000
+    assert harbour.gate.prove(account, []) == harbour.gate.prove(account, [0])
 
 
 def test_cash_alone_needs_neither_market_nor_engine(harbour: Harbour) -> None:
