@@ -158,7 +158,7 @@ class Keeper(Agent[KeeperParams]):
             for account in view.everyone.values()
             if account.phase == HEALTHY
             and account.equity > 0.0
-            and account.id not in (0, target.id)
+            and account.id not in (_FUND, target.id)
         ]
         found: list[Counterparty] = []
         for account in sorted(able, key=lambda a: (-a.maintenance / a.equity, a.id)):
