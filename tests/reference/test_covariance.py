@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sim.errors import InputError
@@ -158,6 +158,7 @@ def test_nearest_is_nearer_than_spectral_and_optimal() -> None:
     ),
     st.sampled_from(["spectral", "nearest"]),
 )
+@example([0.0, 1.0, 1e-9], "spectral")
 def test_repairs_give_correlations(pairs: list[float], method: str) -> None:
     k = round((1 + np.sqrt(1 + 8 * len(pairs))) / 2)
     matrix = np.eye(k)
