@@ -162,15 +162,22 @@ class Keeper(Agent[KeeperParams]):
         ]
         found: list[Counterparty] = []
         for account in sorted(able, key=lambda a: (-a.maintenance / a.equity, a.id)):
-            opposite = [i for i, size in account.positions.items() if size * left.get(i, 0.0) < 0.0]
-            for instrument in opposite[:1]:
-                size = min(abs(account.positions[instrument]), abs(left[instrument]))
-                part = size / abs(target.positions[instrument]) * notional[instrument]
-                loss = max(-target.equity, 0.0) * part / sum(notional.values())
-                if account.equity - loss > account.maintenance:
-                    found.append(Counterparty(account.id, instrument, size))
-                    left[instrument] -= math.copysign(size, left[instrument])
-        return Deleverage(target.id, tuple(found[:most]), tip=self._tip) if found else None
+            opposite = (i for i, size in account.positions.items() if size * left.get(i, 0.0) < 0.0)
+            instrument = next(opposite, None)
+            if instrument is None:
+                continue
+            size = min(abs(account.positions[instrument]), abs(left[instrument]))
+            part = size / abs(target.positions[instrument]) * notional[instrument]
+            loss = max(-target.equity, 0.0) * part / sum(notional.values())
+            if account.equity - loss > account.maintenance:
+                found.append(Counterparty(account.id, instrument, size))
+                # In the chain's units, lest what rounding leaves is asked of the next.
+                left[instrument] = round(
+                    left[instrument] - math.copysign(size, left[instrument]), 9
+                )
+            if len(found) == most:
+                break
+        return Deleverage(target.id, tuple(found), tip=self._tip) if found else None
 
     def _bid(
         self, bidder: int, distress: Distress, equity: float, room: float

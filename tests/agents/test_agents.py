@@ -253,6 +253,12 @@ def test_a_keeper_deleverages_those_at_most_risk_first():
     assert [(c.account, c.size) for c in intent.against] == [(3, 1.0), (4, 2.0)]
 
 
+def test_a_keeper_asks_nobody_for_what_rounding_leaves():
+    tenths = [winner(2, 0.1), winner(3, 2.3), winner(4, 0.6)]  # of 3; floats leave 1e-16
+    [intent] = deleveraged(*tenths, winner(5, 1.0))
+    assert [c.account for c in intent.against] == [2, 3, 4]
+
+
 @pytest.mark.parametrize(
     "other",
     [
