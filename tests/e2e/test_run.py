@@ -107,27 +107,27 @@ def test_a_folder_of_another_run_is_not_touched(on_revm):
     assert "holds another run" in done.stderr
 
 
-def test_a_broken_expectation_is_exit_status_1(tmp_path):
+@pytest.mark.parametrize(
+    ("steps", "expect", "verdict"),
+    [
+        (3, "{steps.accounts.max: {max: 1}}", "steps.accounts.max: 12"),
+        # A table without rows has a sum of 0, and nothing else.
+        (
+            2,
+            "{liquidations.account.sum: 0, liquidations.account.min: {max: 5}}",
+            "liquidations.account.min: no rows in liquidations)",
+        ),
+    ],
+)
+def test_a_broken_expectation_is_exit_status_1(tmp_path, steps, expect, verdict):
     out = tmp_path / "run"
-    done = plimsoll(
-        "run", SHORT, "--backend", "revm", "--out", out, "--set", "horizon.steps=3",
-        "--set", "expect={steps.accounts.max: {max: 1}}",
-    )  # fmt: skip
+    changes = ("--set", f"horizon.steps={steps}", "--set", f"expect={expect}")
+    done = plimsoll("run", SHORT, "--backend", "revm", "--out", out, *changes)
     assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("FAILED (steps.accounts.max: 12")
-    assert (out / "report.html").is_file()
-
-
-def test_a_table_without_rows_breaks_an_expectation_and_has_a_sum_of_0(tmp_path):
-    out = tmp_path / "run"
-    done = plimsoll(
-        "run", SHORT, "--backend", "revm", "--out", out, "--set", "horizon.steps=2",
-        "--set", "expect={liquidations.account.sum: 0, liquidations.account.min: {max: 5}}",
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("FAILED (liquidations.account.min: no rows in liquidations)")
+    assert done.stdout.startswith(f"FAILED ({verdict}")
     assert not done.stderr
     assert (out / "manifest.json").is_file()
+    assert (out / "report.html").is_file()
 
 
 def test_what_would_only_happen_again_is_not_to_be_resumed(tmp_path, monkeypatch):
