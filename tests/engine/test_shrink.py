@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sim.cli import main_group
 from sim.engine import run
-from sim.engine.shrink import Failure, Stage, exported, minimal, shrink
+from sim.engine.case import Failure, Stage
+from sim.engine.shrink import exported, minimal, shrink
 from sim.errors import InputError
 from sim.protocol import artifacts
 from tests.engine.conftest import SMALL
